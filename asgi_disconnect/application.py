@@ -1,0 +1,48 @@
+"""What counts as an ASGI application (contract §1)."""
+
+import inspect
+from typing import Any
+
+from asgiref.compatibility import double_to_single_callable, is_double_callable
+
+from .types import App
+
+
+def as_single_callable(app: Any) -> App:
+    """`app` as a callable that takes scope, receive and send (ASGI 3).
+
+    An ASGI 2 application, which takes the scope and returns what takes the other two, is adapted.
+    The signature decides; asgiref's test is asked only where that fits both or cannot be read,
+    since it takes every class and every plain function that returns an awaitable for ASGI 2.
+
+    Raises `TypeError` if `app` is not callable.
+    """
+    if not callable(app):
+        raise TypeError(
+            f"app must be an ASGI application, a callable that takes scope, receive and send,"
+            f" not {app!r}"
+        )
+    single: App = double_to_single_callable(app) if _is_double(app) else app
+    return single
+
+
+def _is_double(app: Any) -> bool:
+    if getattr(app, "_asgi_single_callable", False):
+        return False
+    try:
+        signature = inspect.signature(app)
+    except (TypeError, ValueError):  # a builtin, say
+        return is_double_callable(app)
+    if not _takes(signature, 3):
+        return _takes(signature, 1)
+    if _takes(signature, 1) and inspect.isclass(app):
+        return not hasattr(app, "__await__") and is_double_callable(app)
+    return bool(getattr(app, "_asgi_double_callable", False))
+
+
+def _takes(signature: inspect.Signature, count: int) -> bool:
+    try:
+        signature.bind(*[None] * count)
+    except TypeError:
+        return False
+    return True

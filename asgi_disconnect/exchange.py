@@ -1,0 +1,238 @@
+"""One exchange: the way of its messages between the server and the app.
+
+Server `receive` -> reader -> body -> the app's `receive`; the app's `send` -> response -> server
+`send`.  While nothing watches, the app's `receive()` goes straight to the server's, which is what
+makes a quick request cheap; from the moment that the watcher runs, the app is served from what the
+watcher read (contract §2).  The states are in `reader` and `response`, and what a disconnect does
+in `departure`; this is where they meet.
+"""
+
+import logging
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Any, Protocol
+
+from anyio import Event as News
+from anyio.lowlevel import checkpoint
+
+from . import departure
+from .body import Body
+from .headers import expects_continue
+from .options import Options
+from .reader import APP_READS, FAILED, GONE, HELD, IDLE, TABLE, WATCHER, Event, Reader
+from .response import COMPLETE, NOT_STARTED, Response, advance
+from .types import Message, Receive, Send
+
+logger = logging.getLogger("asgi_disconnect")
+
+
+class Guard(departure.Cancellable, Protocol):
+    """What an exchange needs of the part that runs tasks."""
+
+    def start(self, function: Callable[[], Awaitable[None]]) -> None:
+        """Run `function` beside the app, at the latest until the app ends."""
+
+
+class Exchange:
+    """One HTTP request and its response."""
+
+    __slots__ = (
+        "_disconnect",
+        "_failure",
+        "_guard",
+        "_headers",
+        "_news",
+        "_options",
+        "_reader",
+        "_request_complete",
+        "_response",
+        "_server_receive",
+        "_server_send",
+        "_unread",
+        "_waiting",
+        "cancelled",
+        "departed",
+        "told",
+    )
+
+    def __init__(
+        self,
+        options: Options,
+        guard: Guard,
+        headers: Iterable[Iterable[bytes]],
+        receive: Receive,
+        send: Send,
+    ) -> None:
+        self._options = options
+        self._guard = guard
+        self._headers = headers
+        self._server_receive = receive
+        self._server_send = send
+        self._reader: Reader = IDLE
+        self._response: Response = NOT_STARTED
+        self._request_complete = False
+        self._unread: Body | None = None
+        self._disconnect: Message | None = None
+        self._failure: BaseException | None = None
+        self._news: News | None = None
+        self._waiting = 0
+        self.departed = False
+        """The client left before the response was complete."""
+        self.told = False
+        """The app has been given the disconnect, or is about to be."""
+        self.cancelled = False
+        """We have cancelled the app."""
+
+    @property
+    def complete(self) -> bool:
+        """The response is complete."""
+        return self._response is COMPLETE
+
+    @property
+    def abandoned(self) -> bool:
+        """The app was stopped, or told to stop, and has not completed its response since."""
+        return self.departed and self._options.cancel and not self.complete
+
+    # The app's side
+
+    async def receive(self) -> Message:
+        """The app's `receive`."""
+        while not self._unread:
+            reader = self._reader
+            if reader is IDLE or reader is HELD:
+                return await self._read()
+            if reader is GONE:
+                # No checkpoint: whoever polls inside a cancelled scope must see it.
+                self.told = True
+                assert self._disconnect is not None
+                return self._disconnect
+            if reader is FAILED:
+                assert self._failure is not None
+                raise self._failure
+            # Another call of the app's or the watcher reads: wait for what it brings.
+            if self._news is None:
+                self._news = News()
+            self._waiting += 1
+            try:
+                await self._news.wait()
+            finally:
+                self._waiting -= 1
+        return self._unread.pop()
+
+    async def send(self, message: Message) -> None:
+        """The app's `send`."""
+        if self.cancelled:
+            # Nobody is there, and hypercorn would block it for ever on HTTP/2.  The checkpoint
+            # keeps an app that does nothing but send from blocking the loop.
+            await checkpoint()
+            return
+        # Before the await: hypercorn hands over "disconnect" inside the last send.
+        self._response = advance(self._response, message)
+        try:
+            await self._server_send(message)
+        except OSError:
+            if self._reader is not GONE:
+                listening = self._waiting > self._unread_count or self._reader in APP_READS
+                self._leave({"type": "http.disconnect"}, told=listening)
+                if self.departed:
+                    self._guard.start(self._depart)
+            raise
+
+    async def _read(self) -> Message:
+        """One call of the server's `receive`, made for the app."""
+        self._reader = TABLE[self._reader][Event.ASKED]
+        try:
+            message = await self._server_receive()
+        except BaseException:
+            self._read_ended()
+            raise
+        kind = message.get("type")
+        if kind == "http.disconnect":
+            if self._reader is not GONE:
+                self._leave(message, told=True)
+                if self.departed:
+                    self._guard.start(self._depart)
+        else:
+            if kind == "http.request" and not message.get("more_body"):
+                self._request_complete = True
+            self._read_ended()
+        return message
+
+    def _read_ended(self) -> None:
+        self._reader = TABLE[self._reader][Event.DONE]
+        if self._reader is WATCHER:
+            self._guard.start(self.watch)
+        self._tell_news()
+
+    # The watcher's side
+
+    def due(self) -> None:
+        """It is time to watch: `watch_after` seconds have passed, and the app still runs."""
+        if self._response is not COMPLETE:
+            held = self._reader is IDLE and expects_continue(self._headers)
+            self._reader = TABLE[self._reader][Event.DUE_LATER if held else Event.DUE]
+            if self._reader is WATCHER:
+                self._guard.start(self.watch)
+
+    async def watch(self) -> None:
+        """Read ahead of the app until the client has left."""
+        if self._unread is None:
+            self._unread = Body()
+        try:
+            while self._reader is WATCHER:
+                message = await self._server_receive()
+                kind = message.get("type")
+                if kind == "http.disconnect":
+                    break
+                # After the end there is nothing to wait for but the disconnect.  A test double
+                # that answers every call at once must not be read for ever.
+                if self._request_complete:
+                    if self._reader is WATCHER:
+                        self._reader = TABLE[WATCHER][Event.SURPLUS]
+                elif kind == "http.request" and not message.get("more_body"):
+                    self._request_complete = True
+                self._unread.append(message)
+                self._tell_news()
+                await checkpoint()  # the same for one that never ends the body
+            else:
+                return
+        except Exception as error:
+            self._failure = error
+            self._reader = TABLE[self._reader][Event.FAILURE]
+            self._tell_news()
+            return
+        except BaseException:  # the exchange is over, or the loop is being shut down
+            self._reader = TABLE[self._reader][Event.CLOSE]
+            self._tell_news()
+            raise
+        if self._reader is not GONE:
+            self._leave(message, told=self._waiting > self._unread_count)
+            if self.departed:
+                await self._depart()
+
+    # Both
+
+    @property
+    def _unread_count(self) -> int:
+        return len(self._unread) if self._unread is not None else 0
+
+    def _leave(self, disconnect: Message, *, told: bool) -> None:
+        """Latch the client's departure: uvicorn and granian repeat it, the others do not."""
+        self._reader = TABLE[self._reader][Event.DISCONNECT]
+        self._disconnect = disconnect
+        self.told = told
+        self.departed = self._response is not COMPLETE
+        self._tell_news()
+
+    async def _depart(self) -> None:
+        await departure.carry_out(self, self._options, self._guard)
+
+    def _tell_news(self) -> None:
+        if self._news is not None:
+            self._news.set()
+            self._news = None
+
+    def close(self) -> None:
+        """The app has ended.  A task that it left behind talks to the server as if unguarded."""
+        self._reader = TABLE[self._reader][Event.CLOSE]
+        self._failure = None
+        self._tell_news()

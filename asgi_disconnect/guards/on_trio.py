@@ -1,0 +1,79 @@
+"""The guard on trio, and on whatever else anyio runs on: a task group with a child that sleeps first.
+
+Cancellation stays what trio's users know: level-triggered, and cleanup that awaits shields itself
+(contract §4.4).
+"""
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import anyio
+from anyio.abc import TaskGroup
+
+from ..exchange import Exchange, logger
+from ..types import App, Scope
+
+
+class TrioGuard:
+    """Runs one app, and whatever is to run beside it, in a task group."""
+
+    __slots__ = ("_app_scope", "_child_scopes", "_closed", "_task_group")
+
+    _task_group: TaskGroup
+
+    def __init__(self) -> None:
+        self._app_scope = anyio.CancelScope()
+        self._child_scopes: list[anyio.CancelScope] = []
+        self._closed = False
+
+    async def run(self, exchange: Exchange, app: App, scope: Scope, watch_after: float) -> Any:
+        """Call `app` and return what it returns, or None if it was abandoned."""
+
+        async def watch_later() -> None:
+            await anyio.sleep(watch_after)
+            exchange.due()
+
+        result = failure = None
+        # The app's exception must not leave through the task group, which would wrap it.
+        async with anyio.create_task_group() as self._task_group:
+            self.start(watch_later)
+            try:
+                with self._app_scope:
+                    result = await app(scope, exchange.receive, exchange.send)
+            except BaseException as error:
+                failure = error
+            exchange.close()
+            self._closed = True
+            for child_scope in self._child_scopes:
+                child_scope.cancel()
+            self._child_scopes.clear()
+        try:
+            if failure is not None:
+                if not (exchange.abandoned and isinstance(failure, Exception)):
+                    raise failure
+                logger.debug(
+                    "the app ended with an error after its client had left", exc_info=failure
+                )
+            return result
+        finally:
+            del failure
+
+    def start(self, function: Callable[[], Awaitable[None]]) -> None:
+        """Run `function` beside the app, at the latest until the app ends."""
+        if not self._closed:
+            # Shielded: a cancellation from outside ends the app, and then we end the child.  If
+            # it ended the child as well, it would leave through the task group.
+            child_scope = anyio.CancelScope(shield=True)
+            self._child_scopes.append(child_scope)
+            self._task_group.start_soon(self._run_child, child_scope, function)
+
+    @staticmethod
+    async def _run_child(
+        child_scope: anyio.CancelScope, function: Callable[[], Awaitable[None]]
+    ) -> None:
+        with child_scope:
+            await function()
+
+    async def cancel_app(self) -> None:
+        """Cancel the app, at each of its checkpoints from now on."""
+        self._app_scope.cancel()

@@ -1,0 +1,33 @@
+"""The request's headers, which may be good for one pass only.
+
+ASGI HTTP specification, "HTTP Connection Scope": ``headers`` is an iterable of two-item iterables.
+So whoever reads them here leaves the app a list of pairs (contract §1).
+"""
+
+from collections.abc import Iterable
+from typing import Any
+
+from .types import Scope
+
+_PLAIN = (list, tuple)
+
+
+def make_readable(scope: Scope) -> None:
+    """Replace headers that cannot be read twice by a list of pairs.
+
+    `scope` is our copy.  Servers give lists of tuples or lists throughout, which are left as they
+    are: looking at the first of them tells, and costs less than a pass.
+    """
+    headers: Any = scope.get("headers", ())
+    if type(headers) not in _PLAIN or (headers and type(headers[0]) not in _PLAIN):
+        scope["headers"] = [tuple(pair) for pair in headers]
+
+
+def expects_continue(headers: Iterable[Any]) -> bool:
+    """Whether the client waits for ``100 Continue`` before it sends the body (RFC 9110, 10.1.1)."""
+    for pair in headers:
+        if type(pair) in _PLAIN and len(pair) == 2:
+            name, value = pair
+            if name.lower() == b"expect" and value.strip().lower() == b"100-continue":
+                return True
+    return False

@@ -1,0 +1,109 @@
+"""Who reads the server's `receive`.  No I/O.
+
+Contract §2: at most one call of the server's `receive` is under way at any time, the app's own or
+the watcher's, and none that nobody needs.  ``TABLE`` is the whole of it; a pair that it does not
+name cannot happen.
+
+A request that is over before `watch_after` never leaves IDLE but for its own reads.  When watching
+is due, an app that is inside `receive()` already does what a watcher would, so the watcher waits
+for that call to end (APP_THEN_WATCHER).  A request with ``Expect: 100-continue`` waits for the
+app's first call (HELD), since it is the reading that makes a server send ``100 Continue``.
+"""
+
+import enum
+from typing import Final
+
+
+class Reader(enum.IntEnum):
+    """Who is inside the server's `receive`, and who will be next."""
+
+    IDLE = 0
+    """Nobody; the app's next call goes straight to the server."""
+    HELD = 1
+    """Nobody; the watcher follows the app's first call."""
+    APP = 2
+    """The app, by a call of its own."""
+    APP_THEN_WATCHER = 3
+    """The app, by a call of its own; the watcher takes over when it ends."""
+    WATCHER = 4
+    """The watcher, which reads ahead; the app is served from what it read."""
+    FAILED = 5
+    """Nobody: the server's `receive` raised under the watcher."""
+    GONE = 6
+    """Nobody: the client has left, and that is all there is to hear."""
+
+
+class Event(enum.IntEnum):
+    """What can happen to the reading."""
+
+    ASKED = 0
+    """The app calls `receive()`, nothing is unread, and nobody reads."""
+    DONE = 1
+    """The app's own call ended: with a message, an error, or a cancellation."""
+    DUE = 2
+    """It is time to watch."""
+    DUE_LATER = 3
+    """It is time to watch, once the app has asked for the body."""
+    SURPLUS = 4
+    """The watcher was given something else than a disconnect after the body's end."""
+    FAILURE = 5
+    """The server's `receive` raised under the watcher."""
+    DISCONNECT = 6
+    """The client has left."""
+    CLOSE = 7
+    """The exchange is over: from here on there is no watcher."""
+
+
+IDLE: Final = Reader.IDLE
+HELD: Final = Reader.HELD
+WATCHER: Final = Reader.WATCHER
+FAILED: Final = Reader.FAILED
+GONE: Final = Reader.GONE
+
+APP_READS: Final = frozenset({Reader.APP, Reader.APP_THEN_WATCHER})
+
+TABLE: Final[dict[Reader, dict[Event, Reader]]] = {
+    Reader.IDLE: {
+        Event.ASKED: Reader.APP,
+        Event.DUE: Reader.WATCHER,
+        Event.DUE_LATER: Reader.HELD,
+        Event.DISCONNECT: Reader.GONE,  # the server's `send` said so
+        Event.CLOSE: Reader.IDLE,
+    },
+    Reader.HELD: {
+        Event.ASKED: Reader.APP_THEN_WATCHER,
+        Event.DUE: Reader.WATCHER,
+        Event.DISCONNECT: Reader.GONE,
+        Event.CLOSE: Reader.IDLE,
+    },
+    Reader.APP: {
+        Event.DONE: Reader.IDLE,
+        Event.DUE: Reader.APP_THEN_WATCHER,
+        Event.DUE_LATER: Reader.APP_THEN_WATCHER,
+        Event.DISCONNECT: Reader.GONE,
+        Event.CLOSE: Reader.APP,
+    },
+    Reader.APP_THEN_WATCHER: {
+        Event.DONE: Reader.WATCHER,
+        Event.DISCONNECT: Reader.GONE,
+        Event.CLOSE: Reader.APP,
+    },
+    Reader.WATCHER: {
+        Event.SURPLUS: Reader.IDLE,
+        Event.FAILURE: Reader.FAILED,
+        Event.DISCONNECT: Reader.GONE,
+        Event.CLOSE: Reader.IDLE,
+    },
+    Reader.FAILED: {
+        Event.DISCONNECT: Reader.GONE,
+        Event.CLOSE: Reader.IDLE,
+    },
+    Reader.GONE: {
+        Event.DONE: Reader.GONE,  # the server's `send` said so during the app's call
+        Event.FAILURE: Reader.GONE,
+        Event.DISCONNECT: Reader.GONE,
+        Event.DUE: Reader.GONE,
+        Event.DUE_LATER: Reader.GONE,
+        Event.CLOSE: Reader.GONE,
+    },
+}
