@@ -1,11 +1,13 @@
 """What counts as an ASGI application (contract §1)."""
 
 import inspect
-from typing import Any
+from typing import Any, cast
 
-from asgiref.compatibility import double_to_single_callable, is_double_callable
+from asgiref import compatibility
 
 from .types import App
+
+asgiref: Any = compatibility  # it is untyped
 
 
 def as_single_callable(app: Any) -> App:
@@ -22,8 +24,7 @@ def as_single_callable(app: Any) -> App:
             f"app must be an ASGI application, a callable that takes scope, receive and send,"
             f" not {app!r}"
         )
-    single: App = double_to_single_callable(app) if _is_double(app) else app
-    return single
+    return cast(App, asgiref.double_to_single_callable(app) if _is_double(app) else app)
 
 
 def _is_double(app: Any) -> bool:
@@ -32,11 +33,11 @@ def _is_double(app: Any) -> bool:
     try:
         signature = inspect.signature(app)
     except (TypeError, ValueError):  # a builtin, say
-        return is_double_callable(app)
+        return bool(asgiref.is_double_callable(app))
     if not _takes(signature, 3):
         return _takes(signature, 1)
     if _takes(signature, 1) and inspect.isclass(app):
-        return not hasattr(app, "__await__") and is_double_callable(app)
+        return not hasattr(app, "__await__") and bool(asgiref.is_double_callable(app))
     return bool(getattr(app, "_asgi_double_callable", False))
 
 

@@ -19,34 +19,36 @@ class Departing(Protocol):
     """What is to be known of an exchange whose client has left."""
 
     told: bool
-    """The app has been given the disconnect, or is about to be."""
+    """The app has been given the disconnect."""
     cancelled: bool
     """We have cancelled the app."""
 
     @property
     def complete(self) -> bool:
         """The response is complete."""
+        ...
 
 
 class Cancellable(Protocol):
     """What can be done to the app."""
 
-    async def cancel_app(self) -> None:
-        """Cancel it, and see to it that its cleanup can finish."""
+    async def cancel_app(self, cleanup_timeout: float) -> None:
+        """Cancel it, and give the cleanup that this begins `cleanup_timeout` seconds."""
 
 
 async def carry_out(exchange: Departing, options: Options, guard: Cancellable) -> None:
     """Do to the app what `options` say; is itself cancelled when the app ends before."""
     if not options.cancel:
         return
-    if not exchange.told:
-        # The end of the response may be on its way in this very tick, and so may be the call
-        # that tells the app.  Neither is to be cancelled.
-        await checkpoint()
+    # A call of `receive()` that waits takes a tick to return, and the end of the response may be on
+    # its way in this very tick; neither is to be cancelled.  Two, since trio runs a tick's tasks in
+    # any order.
+    await checkpoint()
+    await checkpoint()
     if exchange.told:
         if options.grace == math.inf:
             return
         await sleep(options.grace)
     if not exchange.complete:
         exchange.cancelled = True
-        await guard.cancel_app()
+        await guard.cancel_app(options.cleanup_timeout)

@@ -8,7 +8,7 @@ in `departure`; this is where they meet.
 """
 
 import logging
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Callable, Coroutine, Iterable
 from typing import Any, Protocol
 
 from anyio import Event as News
@@ -28,7 +28,7 @@ logger = logging.getLogger("asgi_disconnect")
 class Guard(departure.Cancellable, Protocol):
     """What an exchange needs of the part that runs tasks."""
 
-    def start(self, function: Callable[[], Awaitable[None]]) -> None:
+    def start(self, function: Callable[[], Coroutine[Any, Any, None]]) -> None:
         """Run `function` beside the app, at the latest until the app ends."""
 
 
@@ -48,7 +48,6 @@ class Exchange:
         "_server_receive",
         "_server_send",
         "_unread",
-        "_waiting",
         "cancelled",
         "departed",
         "told",
@@ -74,11 +73,10 @@ class Exchange:
         self._disconnect: Message | None = None
         self._failure: BaseException | None = None
         self._news: News | None = None
-        self._waiting = 0
         self.departed = False
         """The client left before the response was complete."""
         self.told = False
-        """The app has been given the disconnect, or is about to be."""
+        """The app has been given the disconnect."""
         self.cancelled = False
         """We have cancelled the app."""
 
@@ -111,11 +109,7 @@ class Exchange:
             # Another call of the app's or the watcher reads: wait for what it brings.
             if self._news is None:
                 self._news = News()
-            self._waiting += 1
-            try:
-                await self._news.wait()
-            finally:
-                self._waiting -= 1
+            await self._news.wait()
         return self._unread.pop()
 
     async def send(self, message: Message) -> None:
@@ -130,11 +124,11 @@ class Exchange:
         try:
             await self._server_send(message)
         except OSError:
-            if self._reader is not GONE:
-                listening = self._waiting > self._unread_count or self._reader in APP_READS
-                self._leave({"type": "http.disconnect"}, told=listening)
-                if self.departed:
-                    self._guard.start(self._depart)
+            # A call of the app's that is inside the server's `receive` cannot be woken from here,
+            # but the server knows as well as we do.
+            told = self._reader in APP_READS
+            if self._leave({"type": "http.disconnect"}, told=told):
+                self._guard.start(self._depart)
             raise
 
     async def _read(self) -> Message:
@@ -147,10 +141,8 @@ class Exchange:
             raise
         kind = message.get("type")
         if kind == "http.disconnect":
-            if self._reader is not GONE:
-                self._leave(message, told=True)
-                if self.departed:
-                    self._guard.start(self._depart)
+            if self._leave(message, told=True):
+                self._guard.start(self._depart)
         else:
             if kind == "http.request" and not message.get("more_body"):
                 self._request_complete = True
@@ -175,53 +167,55 @@ class Exchange:
 
     async def watch(self) -> None:
         """Read ahead of the app until the client has left."""
-        if self._unread is None:
-            self._unread = Body()
         try:
-            while self._reader is WATCHER:
-                message = await self._server_receive()
-                kind = message.get("type")
-                if kind == "http.disconnect":
-                    break
-                # After the end there is nothing to wait for but the disconnect.  A test double
-                # that answers every call at once must not be read for ever.
-                if self._request_complete:
-                    if self._reader is WATCHER:
-                        self._reader = TABLE[WATCHER][Event.SURPLUS]
-                elif kind == "http.request" and not message.get("more_body"):
-                    self._request_complete = True
-                self._unread.append(message)
-                self._tell_news()
-                await checkpoint()  # the same for one that never ends the body
-            else:
-                return
+            disconnect = await self._read_ahead()
         except Exception as error:
             self._failure = error
             self._reader = TABLE[self._reader][Event.FAILURE]
             self._tell_news()
-            return
         except BaseException:  # the exchange is over, or the loop is being shut down
             self._reader = TABLE[self._reader][Event.CLOSE]
             self._tell_news()
             raise
-        if self._reader is not GONE:
-            self._leave(message, told=self._waiting > self._unread_count)
-            if self.departed:
+        else:
+            if disconnect is not None and self._leave(disconnect, told=False):
                 await self._depart()
+
+    async def _read_ahead(self) -> Message | None:
+        """Keep what the server gives; return the disconnect, or None when it is not to be awaited."""
+        if self._unread is None:
+            self._unread = Body()
+        while self._reader is WATCHER:
+            message = await self._server_receive()
+            kind = message.get("type")
+            if kind == "http.disconnect":
+                return message
+            if self._request_complete:
+                # There is nothing to wait for but the disconnect.  A test double that answers
+                # every call at once must not be read for ever.
+                self._reader = TABLE[self._reader][Event.SURPLUS]
+            elif kind == "http.request" and not message.get("more_body"):
+                self._request_complete = True
+            self._unread.append(message)
+            self._tell_news()
+            await checkpoint()  # the same for one that never ends the body
+        return None
 
     # Both
 
-    @property
-    def _unread_count(self) -> int:
-        return len(self._unread) if self._unread is not None else 0
+    def _leave(self, disconnect: Message, *, told: bool) -> bool:
+        """Latch the client's departure: uvicorn and granian repeat it, the others do not.
 
-    def _leave(self, disconnect: Message, *, told: bool) -> None:
-        """Latch the client's departure: uvicorn and granian repeat it, the others do not."""
+        True if it is premature, and something is to be done about it.
+        """
+        if self._reader is GONE:
+            return False
         self._reader = TABLE[self._reader][Event.DISCONNECT]
         self._disconnect = disconnect
         self.told = told
         self.departed = self._response is not COMPLETE
         self._tell_news()
+        return self.departed
 
     async def _depart(self) -> None:
         await departure.carry_out(self, self._options, self._guard)

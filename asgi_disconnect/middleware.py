@@ -40,6 +40,9 @@ class DisconnectMiddleware:
         app (default 0.005).  A request that ends before costs next to nothing; one that is
         abandoned before is cancelled that much later.  0 watches from the first tick on;
         `math.inf` never reads ahead, so that only an app that listens learns of the disconnect.
+    :param cleanup_timeout: on asyncio, seconds for which the awaits of the cleanup that a
+        cancellation began (`finally`, `except`, `__aexit__`) are not cancelled again (default 10);
+        `math.inf` for as long as they take.  On trio, cleanup that awaits shields itself.
     :raises TypeError: if `app` is not callable or an option is of another type.
     :raises ValueError: if an option is out of its range.
     """
@@ -52,9 +55,16 @@ class DisconnectMiddleware:
         grace: float = 10.0,
         only: Callable[[Scope], Any] | None = None,
         watch_after: float = 0.005,
+        cleanup_timeout: float = 10.0,
     ) -> None:
         self.app: App = as_single_callable(app)
-        self._options = Options(cancel=cancel, grace=grace, only=only, watch_after=watch_after)
+        self._options = Options(
+            cancel=cancel,
+            grace=grace,
+            only=only,
+            watch_after=watch_after,
+            cleanup_timeout=cleanup_timeout,
+        )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> Any:
         """Handle one connection scope: the ASGI 3 application interface."""

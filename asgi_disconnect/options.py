@@ -17,17 +17,23 @@ class Options:
     grace: float = 10.0
     only: Callable[[Scope], Any] | None = None
     watch_after: float = 0.005
+    cleanup_timeout: float = 10.0
 
     def __post_init__(self) -> None:
-        if not isinstance(self.cancel, bool):
-            raise TypeError(f"cancel must be True or False, not {self.cancel!r}")
+        _check_flag("cancel", self.cancel)
         _check_seconds("grace", self.grace, "math.inf to tell the app and never cancel it")
+        _check_seconds("cleanup_timeout", self.cleanup_timeout, "math.inf to wait for it")
         _check_seconds("watch_after", self.watch_after, "math.inf never to read ahead of the app")
         if self.only is not None and not callable(self.only):
             raise TypeError(
                 "only must be a callable that takes the scope and says whether to guard the"
                 f" exchange, or None to guard them all, not {self.only!r}"
             )
+
+
+def _check_flag(name: str, value: object) -> None:
+    if not isinstance(value, bool):
+        raise TypeError(f"{name} must be True or False, not {value!r}")
 
 
 def _check_seconds(name: str, value: object, infinite: str) -> None:

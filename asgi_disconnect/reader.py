@@ -67,6 +67,8 @@ TABLE: Final[dict[Reader, dict[Event, Reader]]] = {
         Event.ASKED: Reader.APP,
         Event.DUE: Reader.WATCHER,
         Event.DUE_LATER: Reader.HELD,
+        Event.SURPLUS: Reader.IDLE,  # the exchange was closed during the watcher's call
+        Event.FAILURE: Reader.IDLE,
         Event.DISCONNECT: Reader.GONE,  # the server's `send` said so
         Event.CLOSE: Reader.IDLE,
     },
@@ -99,7 +101,8 @@ TABLE: Final[dict[Reader, dict[Event, Reader]]] = {
         Event.CLOSE: Reader.IDLE,
     },
     Reader.GONE: {
-        Event.DONE: Reader.GONE,  # the server's `send` said so during the app's call
+        Event.DONE: Reader.GONE,  # the server's `send` said so during the call
+        Event.SURPLUS: Reader.GONE,
         Event.FAILURE: Reader.GONE,
         Event.DISCONNECT: Reader.GONE,
         Event.DUE: Reader.GONE,

@@ -9,7 +9,7 @@ keeps anyio from delivering it again to the cleanup that it started (§4.4).
 import asyncio
 import math
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 import anyio
@@ -17,33 +17,39 @@ import anyio
 from ..exchange import Exchange, logger
 from ..types import App, Scope
 
-if sys.version_info >= (3, 11):
-
-    def _cancellations(task: "asyncio.Task[Any]") -> int:
-        return task.cancelling()
-else:
-
-    def _cancellations(task: "asyncio.Task[Any]") -> int:
-        return 0
+# Pauses, in seconds, before asking again whether the app has been reached: first a tick for a task
+# that was about to run, then longer for one inside a shield of its own.
+_PAUSES = (0.0, 0.0, 0.001, 0.002, 0.005, 0.01, 0.02)
 
 
 class AsyncioGuard:
     """Runs one app, and whatever is to run beside it, on asyncio."""
 
-    __slots__ = ("_app_scope", "_children", "_closed", "_outer_scope", "_task", "_task_info")
+    __slots__ = (
+        "_app_scope",
+        "_cancellations",
+        "_children",
+        "_closed",
+        "_outer_scope",
+        "_task",
+        "_task_info",
+    )
 
     def __init__(self, task: "asyncio.Task[Any]") -> None:
         self._task = task
         self._children: list[asyncio.Task[None]] = []
         self._closed = False
+        # How often somebody else had asked for the task's cancellation when we began.
+        if sys.version_info >= (3, 11):
+            self._cancellations = task.cancelling()
+        else:
+            self._task_info = anyio.get_current_task()
 
     async def run(self, exchange: Exchange, app: App, scope: Scope, watch_after: float) -> Any:
         """Call `app` and return what it returns, or None if it was abandoned."""
-        task = self._task
-        cancellations = _cancellations(task)
         timer = None
         if watch_after != math.inf:
-            timer = task.get_loop().call_later(watch_after, exchange.due)
+            timer = self._task.get_loop().call_later(watch_after, exchange.due)
         try:
             with anyio.CancelScope() as self._outer_scope, anyio.CancelScope() as self._app_scope:
                 return await app(scope, exchange.receive, exchange.send)
@@ -54,7 +60,7 @@ class AsyncioGuard:
         except asyncio.CancelledError:
             # What leaves the scope need not be anyio's even if all that was asked for is ours:
             # asyncio.TaskGroup, in Django 6.1, cancels its task anew and without anyio's message.
-            if not exchange.abandoned or sys.version_info < (3, 11) or task.cancelling() > cancellations:
+            if not exchange.abandoned or self._cancelled_by_others(unknown=True):
                 raise
         finally:
             if timer is not None:
@@ -62,38 +68,91 @@ class AsyncioGuard:
             exchange.close()
             self._closed = True
             if self._children:
-                await self._end_children()
-        if _cancellations(task) > cancellations:
-            # Somebody else's cancellation came with ours, and an older anyio took both for ours.
+                await self._end_children(exchange.cancelled)
+        if self._cancelled_by_others(unknown=False):
+            # Their cancellation came with ours, and an older anyio took both for ours.
             raise asyncio.CancelledError
         return None
 
-    def start(self, function: Callable[[], Awaitable[None]]) -> None:
+    def start(self, function: Callable[[], Coroutine[Any, Any, None]]) -> None:
         """Run `function` beside the app, at the latest until the app ends."""
         if not self._closed:
             self._children.append(self._task.get_loop().create_task(function()))
 
-    async def cancel_app(self) -> None:
-        """Cancel the app once; again, and as often as it takes, if its cleanup takes too long."""
-        self._outer_scope.cancel()
+    async def cancel_app(self, cleanup_timeout: float) -> None:
+        """Cancel the app once; after `cleanup_timeout` seconds, at every await that it makes.
 
-    async def _end_children(self) -> None:
+        The first delivery and the raising of the shield are one step: a tick later anyio would
+        deliver a second time, into the cleanup.  But a shield raised over a task that has not been
+        reached, since it was about to run or is inside a shield of its own, would lose the
+        cancellation; so the shield is lowered and raised again until it has been.
+        """
+        pauses = iter(_PAUSES)
+        pause = 0.0
+        before = self._requests()
+        self._outer_scope.cancel()
+        self._app_scope.shield = True
+        while not self._reached(before):
+            pause = next(pauses, pause)
+            await anyio.sleep(pause)
+            self._app_scope.shield = False
+            self._app_scope.shield = True
+        await anyio.sleep(cleanup_timeout)
+        self._app_scope.shield = False
+
+    if sys.version_info >= (3, 11):
+
+        def _requests(self) -> int:
+            return self._task.cancelling()
+
+        def _reached(self, before: int) -> bool:
+            return self._task.cancelling() > before
+
+        def _cancelled_by_others(self, unknown: bool) -> bool:
+            """Whether somebody else asked for it; anyio has taken back what we asked for."""
+            return self._task.cancelling() > self._cancellations
+
+        def _repeat_cancellation(self, error: asyncio.CancelledError) -> None:
+            self._task.cancel(*error.args)
+            self._task.uncancel()
+    else:
+        # Python 3.10 does not count the requests.
+
+        def _requests(self) -> int:
+            return 0
+
+        def _reached(self, before: int) -> bool:
+            return self._task_info.has_pending_cancellation()
+
+        def _cancelled_by_others(self, unknown: bool) -> bool:
+            return unknown
+
+        def _repeat_cancellation(self, error: asyncio.CancelledError) -> None:
+            self._task.cancel(*error.args)
+
+    async def _end_children(self, cancelled: bool) -> None:
         """Cancel what still runs and wait for it, without being a place where we are cancelled."""
         for child in self._children:
             child.cancel()
-        deferred: list[tuple[Any, ...]] = []
+        deferred = None
         with anyio.CancelScope(shield=True):
-            while not all(child.done() for child in self._children):
+            while True:
                 try:
+                    if cancelled:
+                        # Collects what may be left of our cancellation: before Python 3.13 the
+                        # one that asyncio.TaskGroup made of it outlives the scope.
+                        cancelled = False
+                        await asyncio.sleep(0)
+                    if all(child.done() for child in self._children):
+                        break
                     await asyncio.wait(self._children)
                 except asyncio.CancelledError as error:
-                    deferred.append(error.args)
+                    if self._cancelled_by_others(unknown=True):
+                        deferred = error
         for child in self._children:
             if not child.cancelled():
                 child.result()
         self._children.clear()
-        for args in deferred:
+        if deferred is not None:
             # The caller's next await gets it, as if we had not awaited.
-            self._task.cancel(*args)
-            if sys.version_info >= (3, 11):
-                self._task.uncancel()
+            self._repeat_cancellation(deferred)

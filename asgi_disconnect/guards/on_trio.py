@@ -1,10 +1,10 @@
-"""The guard on trio, and on whatever else anyio runs on: a task group with a child that sleeps first.
+"""The guard on trio: a task group, with a child that sleeps before it watches.
 
 Cancellation stays what trio's users know: level-triggered, and cleanup that awaits shields itself
 (contract §4.4).
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 import anyio
@@ -58,7 +58,7 @@ class TrioGuard:
         finally:
             del failure
 
-    def start(self, function: Callable[[], Awaitable[None]]) -> None:
+    def start(self, function: Callable[[], Coroutine[Any, Any, None]]) -> None:
         """Run `function` beside the app, at the latest until the app ends."""
         if not self._closed:
             # Shielded: a cancellation from outside ends the app, and then we end the child.  If
@@ -69,11 +69,11 @@ class TrioGuard:
 
     @staticmethod
     async def _run_child(
-        child_scope: anyio.CancelScope, function: Callable[[], Awaitable[None]]
+        child_scope: anyio.CancelScope, function: Callable[[], Coroutine[Any, Any, None]]
     ) -> None:
         with child_scope:
             await function()
 
-    async def cancel_app(self) -> None:
-        """Cancel the app, at each of its checkpoints from now on."""
+    async def cancel_app(self, cleanup_timeout: float) -> None:
+        """Cancel the app, at each of its checkpoints from now on; cleanup shields itself."""
         self._app_scope.cancel()
