@@ -87,8 +87,15 @@ class Exchange:
 
     @property
     def abandoned(self) -> bool:
-        """The app was stopped, or told to stop, and has not completed its response since."""
-        return self.departed and self._options.cancel and not self.complete
+        """What the app raises is because it was cancelled, or told to stop by a disconnect.
+
+        What it raises because the server's `send` raised is the server's to catch (ASGI HTTP
+        specification, "Disconnected Client"); and once the response is complete, an error is not
+        about the client.
+        """
+        return self.cancelled or (
+            self.told and self.departed and self._options.cancel and not self.complete
+        )
 
     # The app's side
 
@@ -182,7 +189,7 @@ class Exchange:
                 await self._depart()
 
     async def _read_ahead(self) -> Message | None:
-        """Keep what the server gives; return the disconnect, or None when it is not to be awaited."""
+        """Keep what the server gives; return the disconnect, or None where none will come."""
         if self._unread is None:
             self._unread = Body()
         while self._reader is WATCHER:

@@ -1,13 +1,12 @@
 """The middleware: which exchanges are guarded, and by what (contract §1)."""
 
-import asyncio
 import logging
 from collections.abc import Callable
 from typing import Any
 
 from .application import as_single_callable
 from .exchange import Exchange
-from .guards import AsyncioGuard, TrioGuard
+from .guards import guard_for_caller
 from .headers import make_readable
 from .options import Options
 from .types import App, Receive, Scope, Send
@@ -75,11 +74,9 @@ class DisconnectMiddleware:
         options = self._options
         if options.only is not None and not _chosen(options.only, own_scope):
             return await self.app(own_scope, receive, send)
-        try:
-            task = asyncio.current_task()
-        except RuntimeError:
-            task = None
-        guard = AsyncioGuard(task) if task is not None else TrioGuard()
+        guard = guard_for_caller()
+        if guard is None:
+            return await self.app(own_scope, receive, send)
         exchange = Exchange(options, guard, own_scope.get("headers", ()), receive, send)
         own_scope[SCOPE_KEY] = exchange
         return await guard.run(exchange, self.app, own_scope, options.watch_after)

@@ -3,7 +3,37 @@
 A guard knows nothing of messages or of how a body is kept; an exchange knows nothing of tasks.
 """
 
+import asyncio
+import functools
+import logging
+
 from .on_asyncio import AsyncioGuard
 from .on_trio import TrioGuard
 
-__all__ = ["AsyncioGuard", "TrioGuard"]
+logger = logging.getLogger("asgi_disconnect")
+
+
+def guard_for_caller() -> AsyncioGuard | TrioGuard | None:
+    """A guard for the back end that the caller runs on; None where nothing can be cancelled."""
+    try:
+        task = asyncio.current_task()
+    except RuntimeError:  # no loop of asyncio's
+        task = None
+    if task is None:
+        return TrioGuard()
+    try:
+        loop = task.get_loop()
+    except RuntimeError:
+        # granian's `--task-impl rust` runs all requests as one task that was never initialised:
+        # what enters a cancel scope there mixes with the others', and cancels nothing.
+        _warn_of_tasks_that_cannot_be_cancelled()
+        return None
+    return AsyncioGuard(task, loop)
+
+
+@functools.cache  # once
+def _warn_of_tasks_that_cannot_be_cancelled() -> None:
+    logger.warning(
+        "This server's tasks cannot be cancelled (granian --task-impl rust?): requests are passed"
+        " through unguarded. Start granian with --task-impl asyncio to have them guarded."
+    )

@@ -30,13 +30,15 @@ class AsyncioGuard:
         "_cancellations",
         "_children",
         "_closed",
+        "_loop",
         "_outer_scope",
         "_task",
         "_task_info",
     )
 
-    def __init__(self, task: "asyncio.Task[Any]") -> None:
+    def __init__(self, task: "asyncio.Task[Any]", loop: asyncio.AbstractEventLoop) -> None:
         self._task = task
+        self._loop = loop
         self._children: list[asyncio.Task[None]] = []
         self._closed = False
         # How often somebody else had asked for the task's cancellation when we began.
@@ -49,7 +51,7 @@ class AsyncioGuard:
         """Call `app` and return what it returns, or None if it was abandoned."""
         timer = None
         if watch_after != math.inf:
-            timer = self._task.get_loop().call_later(watch_after, exchange.due)
+            timer = self._loop.call_later(watch_after, exchange.due)
         try:
             with anyio.CancelScope() as self._outer_scope, anyio.CancelScope() as self._app_scope:
                 return await app(scope, exchange.receive, exchange.send)
@@ -77,7 +79,7 @@ class AsyncioGuard:
     def start(self, function: Callable[[], Coroutine[Any, Any, None]]) -> None:
         """Run `function` beside the app, at the latest until the app ends."""
         if not self._closed:
-            self._children.append(self._task.get_loop().create_task(function()))
+            self._children.append(self._loop.create_task(function()))
 
     async def cancel_app(self, cleanup_timeout: float) -> None:
         """Cancel the app once; after `cleanup_timeout` seconds, at every await that it makes.
