@@ -1,0 +1,78 @@
+"""What is compared: ways to put something around an application, dearest and cheapest alike."""
+
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import anyio
+from starlette.middleware.base import BaseHTTPMiddleware
+from starlette.requests import Request
+from starlette.responses import Response
+
+from asgi_disconnect import DisconnectMiddleware
+
+OURS = "asgi_disconnect"
+FASTAPI_DISCONNECT = "fastapi-disconnect"
+TASK_GROUP = "task group"
+
+
+class PassThrough:
+    """The cheapest middleware that there can be."""
+
+    def __init__(self, app: Any) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        await self.app(scope, receive, send)
+
+
+class TaskGroup:
+    """The obvious way: a task group around every request, with a child that waits for the end.
+
+    It throws the request's body away, and cancels an application whose response is complete: what
+    it takes to be right comes on top.
+    """
+
+    def __init__(self, app: Any) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+
+        async def watch() -> None:
+            while (await receive())["type"] != "http.disconnect":
+                pass
+            task_group.cancel_scope.cancel()
+
+        async with anyio.create_task_group() as task_group:
+            task_group.start_soon(watch)
+            await self.app(scope, receive, send)
+            task_group.cancel_scope.cancel()
+
+
+class EmptyBaseHTTP(BaseHTTPMiddleware):
+    """Starlette's base class, doing nothing."""
+
+    async def dispatch(self, request: Request, call_next: Any) -> Response:
+        response: Response = await call_next(request)
+        return response
+
+
+def contenders() -> dict[str, Callable[[Any], Any]]:
+    """Each contender's name, and how it wraps an application.
+
+    fastapi-disconnect needs Python 3.12, and is missing where that is.
+    """
+    found: dict[str, Callable[[Any], Any]] = {
+        "pass-through": PassThrough,
+        OURS: DisconnectMiddleware,
+        TASK_GROUP: TaskGroup,
+        "empty BaseHTTPMiddleware": EmptyBaseHTTP,
+    }
+    if sys.version_info >= (3, 12):
+        from fastapi_disconnect import CancelOnDisconnectMiddleware
+
+        found[FASTAPI_DISCONNECT] = CancelOnDisconnectMiddleware
+    return found
