@@ -7,12 +7,15 @@ listens gets `grace` seconds, and one that does not is cancelled at once.
 """
 
 import math
-from typing import Protocol
+from typing import Literal, Protocol
 
 from anyio import sleep
 from anyio.lowlevel import checkpoint
 
 from .options import Options
+
+Cause = Literal["disconnect", "send_error"]
+"""How it is known that the client has left: the server's `receive` said so, or its `send` raised."""
 
 
 class Departing(Protocol):

@@ -49,7 +49,7 @@ class Exchange:
         "_server_send",
         "_unread",
         "cancelled",
-        "departed",
+        "cause",
         "told",
     )
 
@@ -73,8 +73,8 @@ class Exchange:
         self._disconnect: Message | None = None
         self._failure: BaseException | None = None
         self._news: News | None = None
-        self.departed = False
-        """The client left before the response was complete."""
+        self.cause: departure.Cause | None = None
+        """How we know that the client left before the response was complete, if it did."""
         self.told = False
         """The app has been given the disconnect."""
         self.cancelled = False
@@ -93,8 +93,10 @@ class Exchange:
         specification, "Disconnected Client"); and once the response is complete, an error is not
         about the client.
         """
-        return self.cancelled or (
-            self.told and self.departed and self._options.cancel and not self.complete
+        if self.cancelled:
+            return True
+        return (
+            self.told and self.cause == "disconnect" and self._options.cancel and not self.complete
         )
 
     # The app's side
@@ -134,7 +136,7 @@ class Exchange:
             # A call of the app's that is inside the server's `receive` cannot be woken from here,
             # but the server knows as well as we do.
             told = self._reader in APP_READS
-            if self._leave({"type": "http.disconnect"}, told=told):
+            if self._leave({"type": "http.disconnect"}, "send_error", told=told):
                 self._guard.start(self._depart)
             raise
 
@@ -148,7 +150,7 @@ class Exchange:
             raise
         kind = message.get("type")
         if kind == "http.disconnect":
-            if self._leave(message, told=True):
+            if self._leave(message, "disconnect", told=True):
                 self._guard.start(self._depart)
         else:
             if kind == "http.request" and not message.get("more_body"):
@@ -185,7 +187,7 @@ class Exchange:
             self._tell_news()
             raise
         else:
-            if disconnect is not None and self._leave(disconnect, told=False):
+            if disconnect is not None and self._leave(disconnect, "disconnect"):
                 await self._depart()
 
     async def _read_ahead(self) -> Message | None:
@@ -210,7 +212,7 @@ class Exchange:
 
     # Both
 
-    def _leave(self, disconnect: Message, *, told: bool) -> bool:
+    def _leave(self, disconnect: Message, cause: departure.Cause, *, told: bool = False) -> bool:
         """Latch the client's departure: uvicorn and granian repeat it, the others do not.
 
         True if it is premature, and something is to be done about it.
@@ -220,9 +222,11 @@ class Exchange:
         self._reader = TABLE[self._reader][Event.DISCONNECT]
         self._disconnect = disconnect
         self.told = told
-        self.departed = self._response is not COMPLETE
         self._tell_news()
-        return self.departed
+        if self._response is COMPLETE:
+            return False
+        self.cause = cause
+        return True
 
     async def _depart(self) -> None:
         await departure.carry_out(self, self._options, self._guard)

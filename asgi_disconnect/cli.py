@@ -1,0 +1,47 @@
+"""The command line: one function that adds each subcommand, and what it imports only when it runs.
+
+Nothing optional is imported here, so ``--help`` works where no server is installed.
+"""
+
+import argparse
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+from . import __version__
+
+if TYPE_CHECKING:
+    Subcommands = argparse._SubParsersAction[argparse.ArgumentParser]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one subcommand and return the process's exit status."""
+    parser = argparse.ArgumentParser(
+        prog="python -m asgi_disconnect",
+        description="Stops the work of ASGI applications whose clients have left.",
+    )
+    parser.add_argument("--version", action="version", version=f"asgi_disconnect {__version__}")
+    subcommands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    for add in (_add_demo,):
+        add(subcommands)
+    chosen = parser.parse_args(arguments)
+    run: Callable[[argparse.Namespace], int] = chosen.run
+    try:
+        return run(chosen)
+    except KeyboardInterrupt:
+        return 130  # what a shell says of a program that SIGINT ended
+
+
+def _add_demo(subcommands: "Subcommands") -> None:
+    parser = subcommands.add_parser(
+        "demo",
+        help="see what abandoned requests cost, without and with the middleware",
+        description="Starts uvicorn twice, without and with the middleware, sends it clients that"
+        " stay and clients that leave, and shows what it did for nobody. Takes about 11 seconds.",
+    )
+    parser.set_defaults(run=_demo)
+
+
+def _demo(_: argparse.Namespace) -> int:
+    from .demo import run
+
+    return run()

@@ -1,0 +1,40 @@
+"""The demo: what abandoned requests cost a real uvicorn, without and with the middleware.
+
+`server` is what runs in a process of its own, `clients` who calls it and what is measured,
+`screen` what the user sees.  Everything in the table is measured; the clients come and go by a
+fixed timetable, so that both servers are asked the same.
+"""
+
+import asyncio
+import sys
+from importlib.util import find_spec
+
+from .clients import TIMETABLE, Failed, visit
+from .screen import Progress, table
+
+
+def run() -> int:
+    """Run the demo and return the exit status: 0 if the middleware did what it is for."""
+    if find_spec("uvicorn") is None:
+        print(
+            'The demo needs uvicorn: python -m pip install "asgi_disconnect[demo]"',
+            file=sys.stderr,
+        )
+        return 1
+    leaving = sum(visitor.patience is not None for visitor in TIMETABLE)
+    print(
+        f"{len(TIMETABLE)} clients each ask uvicorn for something that takes 3 seconds;"
+        f" {leaving} of them leave before it is done.\n"
+    )
+    try:
+        without = asyncio.run(visit(guarded=False, progress=Progress("without the middleware")))
+        guarded = asyncio.run(visit(guarded=True, progress=Progress("with the middleware")))
+    except Failed as failure:
+        print(f"\nThe demo could not be run: {failure}", file=sys.stderr)
+        return 1
+    print()
+    print(table(without, guarded))
+    if guarded.shortcomings:
+        print(f"\nNot as it should be: {', '.join(guarded.shortcomings)}.", file=sys.stderr)
+        return 1
+    return 0
