@@ -1,0 +1,1 @@
+"""Real frameworks behind the middleware, in process, with the test as server and client."""
