@@ -9,7 +9,7 @@ import asyncio
 import sys
 from importlib.util import find_spec
 
-from .clients import TIMETABLE, Failed, visit
+from .clients import TIMETABLE, WORK, Failed, visit
 from .screen import Progress, table
 
 
@@ -23,7 +23,7 @@ def run() -> int:
         return 1
     leaving = sum(visitor.patience is not None for visitor in TIMETABLE)
     print(
-        f"{len(TIMETABLE)} clients each ask uvicorn for something that takes 3 seconds;"
+        f"{len(TIMETABLE)} clients each ask uvicorn for something that takes {WORK:.0f} seconds;"
         f" {leaving} of them leave before it is done.\n"
     )
     try:

@@ -7,12 +7,14 @@ the server's line arrived that says what became of the request.
 import asyncio
 import subprocess
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from time import monotonic
 from typing import Protocol
 
+WORK = 3.0
+"""Seconds that the server's handler works."""
 SETTLE = 0.2
 """Seconds after the last client has left at which the handlers still running are counted."""
 TIME_LIMIT = 30.0
@@ -45,6 +47,7 @@ class Request:
     started: float | None = None
     stopped: float | None = None
     cleaned: float | None = None
+    ended: float | None = None
 
     @property
     def running(self) -> bool:
@@ -87,7 +90,7 @@ class Outcome:
 class Audience(Protocol):
     """Who is shown how far it is."""
 
-    def show(self, seconds: float, running: int, waiting: int, left: int) -> None: ...
+    def show(self, seconds: float, for_clients: int, for_nobody: int) -> None: ...
 
     def done(self, seconds: float) -> None: ...
 
@@ -130,7 +133,7 @@ async def _visit(guarded: bool, progress: Audience) -> Outcome:
 
 
 @asynccontextmanager
-async def _server(guarded: bool) -> AsyncIterator[tuple[asyncio.subprocess.Process, int]]:
+async def _server(guarded: bool) -> AsyncGenerator[tuple[asyncio.subprocess.Process, int], None]:
     server = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "asgi_disconnect.demo.server"),
         *(["guarded"] if guarded else []),
@@ -138,6 +141,7 @@ async def _server(guarded: bool) -> AsyncIterator[tuple[asyncio.subprocess.Proce
         stdout=subprocess.PIPE,
         # Ctrl-C is for us: the server ends when we close its standard input.
         start_new_session=True,
+        creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),
     )
     assert server.stdin is not None
     assert server.stdout is not None
@@ -152,7 +156,7 @@ async def _server(guarded: bool) -> AsyncIterator[tuple[asyncio.subprocess.Proce
 
 
 async def _listen(server: asyncio.subprocess.Process, requests: list[Request]) -> None:
-    """Note what the server says, until every handler that it started has come to its end."""
+    """Note what the server says, until every request has come to its end."""
     assert server.stdout is not None
     ended = 0
     while ended < len(requests):
@@ -161,7 +165,7 @@ async def _listen(server: asyncio.subprocess.Process, requests: list[Request]) -
             raise Failed("its server stopped")
         event, _, number = line.decode().strip().partition(" ")
         setattr(requests[int(number)], event, monotonic())
-        ended += event == "cleaned"
+        ended += event == "ended"
 
 
 async def _call(port: int, number: int, request: Request) -> None:
@@ -182,12 +186,7 @@ async def _call(port: int, number: int, request: Request) -> None:
 
 async def _show(progress: Audience, requests: list[Request], begin: float) -> None:
     while True:
-        left = sum(request.left is not None for request in requests)
-        answered = sum(request.answered for request in requests)
-        progress.show(
-            monotonic() - begin,
-            running=sum(request.running for request in requests),
-            waiting=sum(request.started is not None for request in requests) - left - answered,
-            left=left,
-        )
+        running = [request for request in requests if request.running]
+        for_nobody = sum(request.left is not None for request in running)
+        progress.show(monotonic() - begin, len(running) - for_nobody, for_nobody)
         await asyncio.sleep(0.1)

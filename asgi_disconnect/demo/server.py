@@ -15,9 +15,9 @@ import uvicorn
 
 from .. import DisconnectMiddleware
 from ..types import Receive, Scope, Send
+from .clients import WORK
 
 STEP = 0.1
-STEPS = 30
 
 
 def tell(event: str, subject: object) -> None:
@@ -26,10 +26,10 @@ def tell(event: str, subject: object) -> None:
 
 async def app(scope: Scope, receive: Receive, send: Send) -> None:
     """Work in steps, as a query or a language model does; then give back what was in use."""
-    client = scope["path"].strip("/")
+    client = _client(scope)
     tell("started", client)
     try:
-        for _ in range(STEPS):
+        for _ in range(round(WORK / STEP)):
             await asyncio.sleep(STEP)
         headers = [(b"content-type", b"text/plain"), (b"content-length", b"5")]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
@@ -40,13 +40,24 @@ async def app(scope: Scope, receive: Receive, send: Send) -> None:
         tell("cleaned", client)
 
 
+def _client(scope: Scope) -> str:
+    return str(scope["path"]).strip("/")
+
+
 def serve(*, guarded: bool) -> None:
     """Serve until standard input ends."""
     threading.Thread(target=_end_with_parent, daemon=True).start()
     served: Any = DisconnectMiddleware(app) if guarded else app
+
+    async def witnessed(scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await served(scope, receive, send)
+        finally:
+            tell("ended", _client(scope))
+
     with socket.create_server(("127.0.0.1", 0)) as listener:
         tell("port", listener.getsockname()[1])
-        config = uvicorn.Config(served, lifespan="off", log_level="warning")
+        config = uvicorn.Config(witnessed, lifespan="off", log_level="warning")
         uvicorn.Server(config).run(sockets=[listener])
 
 
