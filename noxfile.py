@@ -1,13 +1,120 @@
-"""How the project is tested: `nox -l` lists the sessions."""
+"""How the project is tested: `nox -l` lists the sessions, `nox -s tests` is the one to begin with.
+
+Every session installs the project as a user would, not editable.  The tests run in a copy of the
+checkout without the package's sources, so that it is the installed package that they import.
+"""
+
+import shutil
+from pathlib import Path
 
 import nox
 
-PROJECT = nox.project.load_toml("pyproject.toml")
-PYTHONS = nox.project.python_versions(PROJECT)
-
+nox.needs_version = ">=2025.2.9"
 nox.options.default_venv_backend = "uv|virtualenv"
+nox.options.download_python = "never"
 nox.options.sessions = ["tests"]
 
+ROOT = Path(__file__).parent
+PROJECT = nox.project.load_toml("pyproject.toml")
+NEEDED_BY_TESTS = ["pyproject.toml", "README.md", "tests"]
+DJANGO_TESTS = "tests/frameworks/on_django"
+# One Django in an environment at a time, each on the Pythons that it runs on.
+DJANGOS = {"4.2": ("3.10", "3.12"), "5.2": ("3.10", "3.13"), "6.1": ("3.12", "3.13")}
 
-def groups(*names: str) -> list[str]:
+
+def tests(session: nox.Session) -> None:
+    """Everything but Django on one Python, then Django in each version that this Python runs."""
+    install(session, "tests", "servers", "frameworks", extras="[demo]")
+    if session.posargs:
+        pytest(session, *session.posargs)
+        return
+    pytest(session, f"--ignore={DJANGO_TESTS}")
+    for django in djangos(session):
+        session.install(f"django~={django}.0")
+        pytest(session, DJANGO_TESTS)
+
+
+nox.session(tests)
+for version in nox.project.python_versions(PROJECT):
+    nox.session(tests, name=f"tests-{version}", python=version)
+
+
+@nox.session
+def lowest(session: nox.Session) -> None:
+    """The core's tests with the oldest anyio and asgiref that we say we run on."""
+    oldest = [need.replace(">=", "==") for need in PROJECT["project"]["dependencies"]]
+    install(session, "tests", *oldest)
+    pytest(session, *(session.posargs or ["--ignore=tests/servers", "--ignore=tests/frameworks"]))
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Ruff: rules and format."""
+    session.install(*groups("lint"))
+    session.run("ruff", "check")
+    session.run("ruff", "format", "--check")
+
+
+@nox.session
+def types(session: nox.Session) -> None:
+    """mypy and pyright, both strict, and the types that a user sees: complete."""
+    install(session, "types", extras="[demo]")
+    session.run("mypy")
+    session.run("pyright", "--pythonpath", python(session))
+    session.run(
+        *("pyright", "--pythonpath", python(session)),
+        *("--verifytypes", "asgi_disconnect", "--ignoreexternal"),
+    )
+
+
+@nox.session
+def demo(session: nox.Session) -> None:
+    """The README's demo."""
+    session.install(".[demo]")
+    session.run("python", "-m", "asgi_disconnect", "demo")
+
+
+def groups(*names: str) -> tuple[str, ...]:
     return nox.project.dependency_groups(PROJECT, *names)
+
+
+def install(session: nox.Session, *what: str, extras: str = "") -> None:
+    """Install the project, and dependency groups and requirements, all solved together."""
+    known = PROJECT["dependency-groups"]
+    names = [name for name in what if name in known]
+    needs = [name for name in what if name not in known]
+    session.install(f".{extras}", *groups(*names), *needs)
+
+
+def pytest(session: nox.Session, *arguments: str) -> None:
+    """Run pytest where the package's sources are not."""
+    copy = Path(session.create_tmp()) / "checkout"
+    shutil.rmtree(copy, ignore_errors=True)
+    copy.mkdir()
+    for name in NEEDED_BY_TESTS:
+        if (ROOT / name).is_dir():
+            shutil.copytree(ROOT / name, copy / name)
+        else:
+            shutil.copy(ROOT / name, copy / name)
+    with session.chdir(copy):
+        session.run("python", "-m", "pytest", *arguments, env={"PYTHONPATH": ""})
+
+
+def python(session: nox.Session) -> str:
+    return str(Path(session.bin) / "python")
+
+
+def djangos(session: nox.Session) -> list[str]:
+    """The versions of Django that run on the session's Python."""
+    show = "import sys; print(*sys.version_info[:2])"
+    shown = session.run("python", "-c", show, silent=True, log=False)
+    major, minor = (int(part) for part in str(shown).split())
+    return [
+        django
+        for django, (first, last) in DJANGOS.items()
+        if _version(first) <= (major, minor) <= _version(last)
+    ]
+
+
+def _version(text: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in text.split("."))

@@ -1,0 +1,97 @@
+"""The demo that the README starts with: its numbers are measured, and are those to be expected."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+
+import pytest
+
+DEMO = (sys.executable, "-m", "asgi_disconnect", "demo")
+pytest.importorskip("uvicorn")
+
+
+@pytest.fixture(scope="module")
+def shown() -> list[str]:
+    """What a run of the demo prints into a pipe, line by line; it runs once for this module."""
+    ran = subprocess.run(DEMO, capture_output=True, text=True, timeout=40)
+    assert (ran.returncode, ran.stderr) == (0, "")
+    return ran.stdout.splitlines()
+
+
+def row(shown: list[str], label: str) -> list[str]:
+    (line,) = (line for line in shown if line.startswith(label))
+    return re.findall(r"\d+(?:\.\d+)?(?: of \d+)?", line[len(label) :])
+
+
+def test_both_servers_are_asked_the_same(shown: list[str]) -> None:
+    assert row(shown, "requests") == ["18", "18"]
+    assert row(shown, "abandoned by their clients") == ["12", "12"]
+
+
+def test_clients_that_stay_are_answered(shown: list[str]) -> None:
+    assert row(shown, "answered") == ["6", "6"]
+
+
+def test_the_middleware_saves_the_work_that_is_done_for_nobody(shown: list[str]) -> None:
+    without, guarded = map(float, row(shown, "seconds of work done for nobody"))
+    assert without > 20
+    assert guarded < without / 10
+
+
+def test_with_the_middleware_no_handler_outlives_its_client(shown: list[str]) -> None:
+    without, guarded = map(int, row(shown, "handlers still running after the last client left *"))
+    assert without > 0
+    assert guarded == 0
+
+
+def test_every_cleanup_runs_to_its_end(shown: list[str]) -> None:
+    assert row(shown, "cleanup run") == ["18 of 18", "18 of 18"]
+
+
+def test_progress_comes_in_plain_lines_into_a_pipe(shown: list[str]) -> None:
+    moving = [line for line in shown if re.match(r"with(out)? the middleware +\d\.\d s", line)]
+    assert len(moving) >= 6
+    assert not any("\r" in line for line in shown)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="a signal to one process alone needs POSIX")
+def test_ctrl_c_ends_the_demo_and_its_server_without_a_traceback() -> None:
+    with subprocess.Popen(
+        DEMO, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as running:
+        assert running.stdout is not None
+        while "handlers: #" not in running.stdout.readline():
+            assert running.poll() is None
+        running.send_signal(signal.SIGINT)
+        # The server holds the other end of this pipe: the end of the file says that it is gone.
+        try:
+            _, errors = running.communicate(timeout=20)
+        finally:
+            running.kill()
+    assert (running.returncode, errors.strip()) == (130, "")
+
+
+def test_without_uvicorn_the_demo_says_what_to_install() -> None:
+    hide = "import sys; sys.modules['uvicorn'] = None; from asgi_disconnect.cli import main; "
+    ran = subprocess.run(
+        (sys.executable, "-c", hide + "sys.exit(main(['demo']))"),
+        capture_output=True,
+        text=True,
+        timeout=40,
+    )
+    assert ran.returncode == 1
+    assert ran.stderr.startswith("The demo needs uvicorn:")
+
+
+def test_help_needs_no_server() -> None:
+    hide = "import sys; sys.modules['uvicorn'] = None; from asgi_disconnect.cli import main; "
+    ran = subprocess.run(
+        (sys.executable, "-c", hide + "main(['--help'])"),
+        capture_output=True,
+        text=True,
+        timeout=40,
+    )
+    assert ran.returncode == 0
+    assert "demo" in ran.stdout
