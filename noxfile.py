@@ -5,6 +5,7 @@ checkout without the package's sources, so that it is the installed package that
 """
 
 import shutil
+import sys
 from pathlib import Path
 
 import nox
@@ -57,7 +58,7 @@ def lint(session: nox.Session) -> None:
 
 @nox.session
 def types(session: nox.Session) -> None:
-    """mypy and pyright, both strict, and the types that a user sees: complete."""
+    """mypy and pyright, both strict, and what a user's type checker sees: complete."""
     install(session, "types", extras="[demo]")
     session.run("mypy")
     session.run("pyright", "--pythonpath", python(session))
@@ -65,6 +66,23 @@ def types(session: nox.Session) -> None:
         *("pyright", "--pythonpath", python(session)),
         *("--verifytypes", "asgi_disconnect", "--ignoreexternal"),
     )
+
+
+@nox.session(python=False)
+def transparency(session: nox.Session) -> None:
+    """Starlette's and Django's own test suites, plain and with every app wrapped."""
+    # It makes an environment for each suite, and needs none for itself.
+    cache = session.cache_dir / "transparency"
+    session.run(
+        sys.executable, "tests/transparency/run.py", "--cache", str(cache), *session.posargs
+    )
+
+
+@nox.session
+def bench(session: nox.Session) -> None:
+    """What the middleware adds to a request, beside other ways."""
+    install(session, "bench")
+    session.run("python", "tests/benchmarks/overhead.py", "--check", *session.posargs)
 
 
 @nox.session
