@@ -17,13 +17,10 @@ def as_single_callable(app: Any) -> App:
     The signature decides; asgiref's test is asked only where that fits both or cannot be read,
     since it takes every class and every plain function that returns an awaitable for ASGI 2.
 
-    Raises `TypeError` if `app` is not callable.
+    Raises `TypeError` if `app` is not callable, or takes neither three arguments nor one.
     """
     if not callable(app):
-        raise TypeError(
-            f"app must be an ASGI application, a callable that takes scope, receive and send,"
-            f" not {app!r}"
-        )
+        raise _refusal(app)
     return cast(App, asgiref.double_to_single_callable(app) if _is_double(app) else app)
 
 
@@ -34,11 +31,19 @@ def _is_double(app: Any) -> bool:
         signature = inspect.signature(app)
     except (TypeError, ValueError):  # a builtin, say
         return bool(asgiref.is_double_callable(app))
-    if not _takes(signature, 3):
-        return _takes(signature, 1)
-    if _takes(signature, 1) and inspect.isclass(app):
+    single, double = _takes(signature, 3), _takes(signature, 1)
+    if single and double and inspect.isclass(app):
         return not hasattr(app, "__await__") and bool(asgiref.is_double_callable(app))
-    return bool(getattr(app, "_asgi_double_callable", False))
+    if not single and not double:
+        raise _refusal(app)
+    return not single or bool(getattr(app, "_asgi_double_callable", False))
+
+
+def _refusal(app: object) -> TypeError:
+    return TypeError(
+        "app must be an ASGI application, a callable that takes scope, receive and send,"
+        f" not {app!r}"
+    )
 
 
 def _takes(signature: inspect.Signature, count: int) -> bool:

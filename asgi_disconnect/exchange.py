@@ -18,7 +18,7 @@ from . import departure
 from .body import Body
 from .headers import expects_continue
 from .options import Options
-from .reader import APP_READS, FAILED, GONE, HELD, IDLE, TABLE, WATCHER, Event, Reader
+from .reader import APP_READS, FAILED, GONE, HELD, IDLE, TABLE, WATCHER, WATCHER_ENDS, Event, Reader
 from .response import COMPLETE, NOT_STARTED, Response, advance
 from .types import Message, Receive, Send
 
@@ -179,12 +179,12 @@ class Exchange:
         try:
             disconnect = await self._read_ahead()
         except Exception as error:
-            self._failure = error
             self._reader = TABLE[self._reader][Event.FAILURE]
+            if self._reader is FAILED:
+                self._failure = error
             self._tell_news()
         except BaseException:  # the exchange is over, or the loop is being shut down
-            self._reader = TABLE[self._reader][Event.CLOSE]
-            self._tell_news()
+            self._read_ended()
             raise
         else:
             if disconnect is not None and self._leave(disconnect, "disconnect"):
@@ -237,7 +237,11 @@ class Exchange:
             self._news = None
 
     def close(self) -> None:
-        """The app has ended.  A task that it left behind talks to the server as if unguarded."""
+        """The app has ended, and the watcher is about to."""
         self._reader = TABLE[self._reader][Event.CLOSE]
         self._failure = None
-        self._tell_news()
+
+    def closed(self) -> None:
+        """The watcher has ended.  What the app left behind talks to the server as if unguarded."""
+        if self._reader is WATCHER_ENDS:
+            self._read_ended()

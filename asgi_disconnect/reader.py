@@ -27,9 +27,11 @@ class Reader(enum.IntEnum):
     """The app, by a call of its own; the watcher takes over when it ends."""
     WATCHER = 4
     """The watcher, which reads ahead; the app is served from what it read."""
-    FAILED = 5
+    WATCHER_ENDS = 5
+    """The watcher, for the last time: the exchange is over."""
+    FAILED = 6
     """Nobody: the server's `receive` raised under the watcher."""
-    GONE = 6
+    GONE = 7
     """Nobody: the client has left, and that is all there is to hear."""
 
 
@@ -39,7 +41,8 @@ class Event(enum.IntEnum):
     ASKED = 0
     """The app calls `receive()`, nothing is unread, and nobody reads."""
     DONE = 1
-    """The app's own call ended: with a message, an error, or a cancellation."""
+    """The app's own call ended: with a message, an error, or a cancellation.  So did the watcher's
+    last."""
     DUE = 2
     """It is time to watch."""
     DUE_LATER = 3
@@ -57,6 +60,7 @@ class Event(enum.IntEnum):
 IDLE: Final = Reader.IDLE
 HELD: Final = Reader.HELD
 WATCHER: Final = Reader.WATCHER
+WATCHER_ENDS: Final = Reader.WATCHER_ENDS
 FAILED: Final = Reader.FAILED
 GONE: Final = Reader.GONE
 
@@ -67,8 +71,6 @@ TABLE: Final[dict[Reader, dict[Event, Reader]]] = {
         Event.ASKED: Reader.APP,
         Event.DUE: Reader.WATCHER,
         Event.DUE_LATER: Reader.HELD,
-        Event.SURPLUS: Reader.IDLE,  # the exchange was closed during the watcher's call
-        Event.FAILURE: Reader.IDLE,
         Event.DISCONNECT: Reader.GONE,  # the server's `send` said so
         Event.CLOSE: Reader.IDLE,
     },
@@ -93,8 +95,15 @@ TABLE: Final[dict[Reader, dict[Event, Reader]]] = {
     Reader.WATCHER: {
         Event.SURPLUS: Reader.IDLE,
         Event.FAILURE: Reader.FAILED,
+        Event.DONE: Reader.IDLE,  # somebody else ended it, the end of the loop for one
         Event.DISCONNECT: Reader.GONE,
-        Event.CLOSE: Reader.IDLE,
+        Event.CLOSE: Reader.WATCHER_ENDS,
+    },
+    Reader.WATCHER_ENDS: {
+        Event.DONE: Reader.IDLE,
+        Event.SURPLUS: Reader.WATCHER_ENDS,
+        Event.FAILURE: Reader.IDLE,
+        Event.DISCONNECT: Reader.GONE,
     },
     Reader.FAILED: {
         Event.DISCONNECT: Reader.GONE,

@@ -49,8 +49,10 @@ class AsyncioGuard:
 
     async def run(self, exchange: Exchange, app: App, scope: Scope, watch_after: float) -> Any:
         """Call `app` and return what it returns, or None if it was abandoned."""
-        timer = None
-        if watch_after != math.inf:
+        timer: asyncio.Handle | None = None
+        if not watch_after:
+            timer = self._loop.call_soon(exchange.due)  # uvloop's timers are good to a millisecond
+        elif watch_after != math.inf:
             timer = self._loop.call_later(watch_after, exchange.due)
         try:
             with anyio.CancelScope() as self._outer_scope, anyio.CancelScope() as self._app_scope:
@@ -71,6 +73,7 @@ class AsyncioGuard:
             self._closed = True
             if self._children:
                 await self._end_children(exchange.cancelled)
+                exchange.closed()
         if self._cancelled_by_others(unknown=False):
             # Their cancellation came with ours, and an older anyio took both for ours.
             raise asyncio.CancelledError

@@ -47,6 +47,7 @@ class TrioGuard:
             for child_scope in self._child_scopes:
                 child_scope.cancel()
             self._child_scopes.clear()
+        exchange.closed()
         try:
             if failure is not None:
                 if not (exchange.abandoned and isinstance(failure, Exception)):

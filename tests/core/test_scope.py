@@ -1,0 +1,200 @@
+"""Which exchanges are guarded, and what happens to the scope (contract §1)."""
+
+import functools
+import logging
+from typing import Any
+
+import pytest
+
+from asgi_disconnect import DisconnectMiddleware
+
+from .scripted import LAST, REQUEST, START, Server, http_scope, ticks
+
+pytestmark = pytest.mark.anyio
+
+
+async def answer(scope: Any, receive: Any, send: Any) -> str:
+    assert await receive() == REQUEST
+    await send(START)
+    await send(LAST)
+    return "returned"
+
+
+@pytest.mark.parametrize("scope", [{"type": "websocket"}, {"type": "lifespan"}, {"type": "x"}, {}])
+async def test_what_is_not_http_passes_with_the_very_same_objects(scope: Any) -> None:
+    seen = []
+
+    async def app(*arguments: Any) -> str:
+        seen.extend(arguments)
+        return "returned"
+
+    receive, send = object(), object()
+    before = dict(scope)
+    returned = await DisconnectMiddleware(app)(scope, receive, send)  # type: ignore[arg-type]
+    assert returned == "returned"
+    assert seen[0] is scope
+    assert seen[1] is receive
+    assert seen[2] is send
+    assert scope == before
+
+
+async def test_the_scope_is_copied_before_anything_is_added() -> None:
+    scope = http_scope(state={"shared": 1}, extensions={})
+    before = dict(scope)
+    seen = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        seen.append(scope)
+
+    await Server().run(app, scope)
+    assert scope == before
+    assert seen[0] is not scope
+    assert seen[0]["headers"] is scope["headers"]
+    assert seen[0]["state"] is scope["state"]
+    assert set(seen[0]) - set(scope) == {"asgi_disconnect"}
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        lambda: iter([(b"a", b"1"), (b"b", b"2")]),
+        lambda: (iter(pair) for pair in [(b"a", b"1"), (b"b", b"2")]),
+        lambda: [iter([b"a", b"1"]), iter([b"b", b"2"])],
+    ],
+)
+async def test_headers_good_for_one_pass_can_be_read_by_the_app(headers: Any) -> None:
+    seen: list[Any] = []
+
+    def only(scope: Any) -> bool:
+        seen.append([tuple(pair) for pair in scope["headers"]])
+        return True
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await ticks(5)  # by now the middleware has looked for "expect"
+        seen.append([tuple(pair) for pair in scope["headers"]])
+        seen.append([tuple(pair) for pair in scope["headers"]])
+
+    await Server().run(app, http_scope(headers=headers()), only=only)
+    assert seen == [[(b"a", b"1"), (b"b", b"2")]] * 3
+
+
+async def test_what_a_scope_may_leave_out_is_not_missed() -> None:
+    server = Server(REQUEST)
+    assert await server.run(answer, {"type": "http"}) == "returned"
+    assert server.types == ["start", "body"]
+
+
+async def test_inside_another_instance_an_exchange_is_passed_straight_on() -> None:
+    seen = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        seen.append((scope, receive, send))
+
+    async def between(scope: Any, receive: Any, send: Any) -> None:
+        seen.append((scope, receive, send))
+        await DisconnectMiddleware(app)(scope, receive, send)
+
+    await Server().run(between)
+    assert [id(x) for x in seen[0]] == [id(x) for x in seen[1]]
+
+
+async def test_only_chooses() -> None:
+    guarded = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        guarded.append("asgi_disconnect" in scope)
+
+    for path in ("/slow", "/quick"):
+        await Server().run(app, http_scope(path=path), only=lambda scope: scope["path"] == "/slow")
+    assert guarded == [True, False]
+
+
+async def test_an_only_that_raises_is_logged_and_guards(caplog: pytest.LogCaptureFixture) -> None:
+    def only(scope: Any) -> bool:
+        raise KeyError("no such thing")
+
+    server = Server(REQUEST)
+    seen = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> Any:
+        seen.append("asgi_disconnect" in scope)
+        return await answer(scope, receive, send)
+
+    await server.run(app, http_scope(method="POST", path="/there"), only=only)
+    assert seen == [True]
+    assert server.types == ["start", "body"]
+    (record,) = caplog.records
+    assert (record.name, record.levelno) == ("asgi_disconnect", logging.ERROR)
+    assert "POST /there" in record.getMessage()
+    assert record.exc_info
+
+
+class Instance:
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> str:
+        return await answer(scope, receive, send)
+
+
+class Endpoint:
+    """As Starlette's are: called with all three, and then awaited."""
+
+    def __init__(self, scope: Any, receive: Any, send: Any) -> None:
+        self.arguments = scope, receive, send
+
+    def __await__(self) -> Any:
+        return answer(*self.arguments).__await__()
+
+
+class Loose(Endpoint):
+    def __init__(self, *arguments: Any, **named: Any) -> None:
+        super().__init__(*arguments)
+
+
+class Double:
+    def __init__(self, scope: Any) -> None:
+        assert scope["type"] == "http"
+
+    async def __call__(self, receive: Any, send: Any) -> str:
+        return await answer({}, receive, send)
+
+
+class LooseDouble(Double):
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+
+
+def plain(scope: Any, receive: Any, send: Any) -> Any:
+    return answer(scope, receive, send)
+
+
+def double(scope: Any) -> Any:
+    return functools.partial(answer, scope)
+
+
+async def extra(first: Any, scope: Any, receive: Any, send: Any) -> str:
+    return await answer(scope, receive, send)
+
+
+@pytest.mark.parametrize(
+    "app",
+    [
+        answer,
+        plain,
+        Instance(),
+        Instance().__call__,
+        Endpoint,
+        Loose,
+        functools.partial(answer),
+        functools.partial(Instance()),
+        functools.partial(extra, 1),
+        lambda *arguments: answer(*arguments),
+        DisconnectMiddleware(answer),
+        Double,
+        LooseDouble,
+        double,
+        functools.partial(double),
+    ],
+)
+async def test_any_asgi_callable_is_wrapped(app: Any) -> None:
+    server = Server(REQUEST)
+    assert await server.run(app) == "returned"
+    assert server.types == ["start", "body"]
