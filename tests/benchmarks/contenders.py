@@ -1,7 +1,9 @@
 """What is compared: ways to put something around an application, dearest and cheapest alike."""
 
+import importlib.util
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import anyio
@@ -12,6 +14,7 @@ from starlette.responses import Response
 from asgi_disconnect import DisconnectMiddleware
 
 OURS = "asgi_disconnect"
+BEFORE = "asgi_disconnect before"
 FASTAPI_DISCONNECT = "fastapi-disconnect"
 TASK_GROUP = "task group"
 
@@ -76,3 +79,20 @@ def contenders() -> dict[str, Callable[[Any], Any]]:
 
         found[FASTAPI_DISCONNECT] = CancelOnDisconnectMiddleware
     return found
+
+
+def ours_before(checkout: Path) -> Callable[[Any], Any]:
+    """Ours as it is in another checkout, which is imported under another name."""
+    package = checkout / "asgi_disconnect"
+    spec = importlib.util.spec_from_file_location(
+        "asgi_disconnect_before",
+        package / "__init__.py",
+        submodule_search_locations=[str(package)],
+    )
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # for its relative imports
+    spec.loader.exec_module(module)
+    middleware: Callable[[Any], Any] = module.DisconnectMiddleware
+    return middleware

@@ -1,10 +1,11 @@
 """What the middleware adds to a request, beside other ways to notice a disconnect.
 
-    python tests/benchmarks/overhead.py [--rounds N] [--check] [--json FILE]
+    python tests/benchmarks/overhead.py [--rounds N] [--check] [--json FILE] [--before CHECKOUT]
 
 In process, without a socket: see `scripted`; on asyncio and, if it is there, uvloop.  How the
 figures come about stands in `rounds`, who takes part in `contenders`.  `--check` ends with status 1
-if ours costs more than the share of the others' that `LIMITS` allows.
+if ours costs more than the share of the others' that `LIMITS` allows.  `--before` compares it with
+itself as well, as it is in another checkout (`git worktree add` makes one of an older commit).
 """
 
 import argparse
@@ -16,9 +17,10 @@ import platform
 import sys
 from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from typing import Any
 
-from contenders import FASTAPI_DISCONNECT, OURS, TASK_GROUP, contenders
+from contenders import BEFORE, FASTAPI_DISCONNECT, OURS, TASK_GROUP, contenders, ours_before
 from rounds import Interleaved, Timings, ratio, ratio_of_minima
 from scripted import all_at_once, never_suspends, one_by_one, suspends_once, takes_20_ms
 
@@ -51,9 +53,10 @@ def batch(loop: asyncio.AbstractEventLoop, serve: Any, app: Any, requests: int) 
     loop.run_until_complete(serve(app, requests))
 
 
-def measure(rounds: int) -> dict[tuple[str, str], dict[str, Timings]]:
+def measure(
+    rounds: int, wraps: dict[str, Callable[[Any], Any]]
+) -> dict[tuple[str, str], dict[str, Timings]]:
     """The timings of every contender, for each loop and handler."""
-    wraps: dict[str, Callable[[Any], Any]] = {BARE: lambda app: app, **contenders()}
     running = loops()
     cases = {
         (loop_name, handler_name): Interleaved(
@@ -93,7 +96,7 @@ def table(timings: dict[str, Timings]) -> list[dict[str, Any]]:
     for name, mine in timings.items():
         line: dict[str, Any] = {"name": name, "median": mine.added_median(bare)}
         line["minimum"] = mine.added_minimum(bare)
-        if name in LIMITS:
+        if name in LIMITS or name == BEFORE:
             line["ratio"] = ratio(timings[OURS], mine, bare)
             line["ratio_of_minima"] = ratio_of_minima(timings[OURS], mine, bare)
         if name == BARE:
@@ -133,11 +136,15 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=40, help="(default 40)")
     parser.add_argument("--check", action="store_true", help="status 1 if over the limits")
     parser.add_argument("--json", metavar="FILE", help="write the figures to FILE as well")
+    parser.add_argument("--before", metavar="CHECKOUT", type=Path, help="compare with it as well")
     options = parser.parse_args()
+    wraps: dict[str, Callable[[Any], Any]] = {BARE: lambda app: app, **contenders()}
+    if options.before:
+        wraps[BEFORE] = ours_before(options.before)
     environment = versions()
     print(", ".join(f"{name} {value}" for name, value in environment.items()))
     print(f"{options.rounds} rounds; added to the bare app, best of many and typical")
-    tables = {case: table(timings) for case, timings in measure(options.rounds).items()}
+    tables = {case: table(timings) for case, timings in measure(options.rounds, wraps).items()}
     for case, lines in tables.items():
         show(case, lines)
     over = excesses(tables)
