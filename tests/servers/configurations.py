@@ -1,0 +1,128 @@
+"""The nine servers: how each is started, and what it is known to do and not to do.
+
+The facts are asserted by `test_server_facts.py` on the bare app, so that a server's new version
+that changes one is noticed; the other tests take from here what cannot be promised (contract §8).
+"""
+
+from dataclasses import dataclass
+from importlib.util import find_spec
+
+APP = "app:application"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Configuration:
+    """One server."""
+
+    name: str
+    needs: tuple[str, ...]
+    """The modules without which it cannot be started."""
+    command: tuple[str, ...]
+    """The arguments to ``python -m``; ``{port}`` stands for the port."""
+    graceful: tuple[str, ...] = ()
+    """More arguments: what cuts short the time that requests get after a SIGTERM."""
+    http2: bool = False
+
+    calls_on_partial_upload: bool = True
+    """The app is called before the body is complete."""
+    half_close_delivers: bool = False
+    """A client that half-closes gets the response, although the app is told that it has left."""
+    continues_on_headers: bool = False
+    """`100 Continue` is sent before the app's first `receive()`."""
+    repeats_disconnect: bool = True
+    """`receive()` after the disconnect returns it again, instead of waiting for ever."""
+    sees_past_pipelined: bool = False
+    """A close behind a second request is seen, if that request came before the first's watcher."""
+    sees_past_pipelined_late: bool = False
+    """The same if the second request came when the watcher already waited."""
+    send_waits_when_gone: bool = False
+    """`send()` waits for ever once the connection is gone."""
+    answers_for_silent_app: bool = True
+    """An app that returns without a response makes a 500, instead of a client that hangs."""
+    spec_version: str | None = "2.3"
+    extensions: tuple[str, ...] | None = None
+    state: bool = True
+    sigterm: str = "waits"
+    """What SIGTERM does to a running app: "waits" for it, or "cancels" it at once."""
+    sigterm_cancels: bool = True
+    """When the time that `graceful` gives is over, the app is cancelled."""
+
+    @property
+    def ways(self) -> tuple[str, ...]:
+        """In what ways a client can leave it."""
+        return ("fin", "rst", "rst-stream") if self.http2 else ("fin", "rst", "half-close")
+
+    @property
+    def missing(self) -> list[str]:
+        """What has to be installed for it."""
+        return [module for module in self.needs if find_spec(module) is None]
+
+
+def _uvicorn(http: str, loop: str) -> tuple[str, ...]:
+    return ("uvicorn", APP, "--port", "{port}", "--http", http, "--loop", loop)
+
+
+def _hypercorn(worker_class: str) -> tuple[str, ...]:
+    return ("hypercorn", APP, "--bind", "127.0.0.1:{port}", "--worker-class", worker_class)
+
+
+CONFIGURATIONS = (
+    Configuration(
+        name="uvicorn-h11",
+        needs=("uvicorn", "h11"),
+        command=_uvicorn("h11", "asyncio"),
+        graceful=("--timeout-graceful-shutdown", "1"),
+    ),
+    Configuration(
+        name="uvicorn-httptools",
+        needs=("uvicorn", "httptools"),
+        command=_uvicorn("httptools", "asyncio"),
+        graceful=("--timeout-graceful-shutdown", "1"),
+    ),
+    Configuration(
+        name="uvicorn-uvloop",
+        needs=("uvicorn", "httptools", "uvloop"),
+        command=_uvicorn("httptools", "uvloop"),
+        graceful=("--timeout-graceful-shutdown", "1"),
+    ),
+    Configuration(
+        name="hypercorn-asyncio",
+        needs=("hypercorn",),
+        command=_hypercorn("asyncio"),
+        graceful=("--graceful-timeout", "1"),
+    ),
+    Configuration(
+        name="hypercorn-trio",
+        needs=("hypercorn", "trio"),
+        command=_hypercorn("trio"),
+        graceful=("--graceful-timeout", "1"),
+    ),
+    Configuration(
+        name="hypercorn-h2c",
+        needs=("hypercorn", "h2"),
+        command=_hypercorn("asyncio"),
+        graceful=("--graceful-timeout", "1"),
+        http2=True,
+    ),
+    Configuration(
+        name="daphne",
+        needs=("daphne",),
+        command=("daphne", "-b", "127.0.0.1", "-p", "{port}", APP),
+        calls_on_partial_upload=False,
+    ),
+    Configuration(
+        name="granian",
+        needs=("granian",),
+        command=("granian", "--interface", "asgi", "--port", "{port}", APP),
+        graceful=("--workers-kill-timeout", "1"),
+    ),
+    Configuration(
+        name="gunicorn",
+        needs=("gunicorn.asgi",),
+        command=(
+            *("gunicorn", APP, "--worker-class", "asgi", "--bind", "127.0.0.1:{port}"),
+            "--no-control-socket",
+        ),
+        graceful=("--graceful-timeout", "1"),
+    ),
+)

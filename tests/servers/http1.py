@@ -1,0 +1,106 @@
+"""An HTTP/1.1 client on a bare socket, which can leave in every way that there is."""
+
+import http.client
+import socket
+import struct
+from dataclasses import dataclass
+
+LINGER_0 = struct.pack("ii", 1, 0)
+
+
+@dataclass(frozen=True)
+class Response:
+    """A complete response."""
+
+    status: int
+    body: bytes
+
+
+class Http1Client:
+    """One connection."""
+
+    def __init__(self, address: tuple[str, int]) -> None:
+        self.socket = socket.create_connection(address, timeout=10)
+        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._response: http.client.HTTPResponse | None = None
+
+    def request(
+        self,
+        path: str,
+        *,
+        method: str = "POST",
+        body: bytes = b"",
+        length: int | None = None,
+        expect: bool = False,
+    ) -> None:
+        """Send a request, of whose body of `length` bytes `body` is the first piece."""
+        lines = [
+            f"{method} {path} HTTP/1.1",
+            "host: localhost",
+            f"content-length: {len(body) if length is None else length}",
+        ]
+        if expect:
+            lines.append("expect: 100-continue")
+        self.send("\r\n".join([*lines, "", ""]).encode() + body)
+
+    def send(self, data: bytes) -> None:
+        """Send more of the body."""
+        self.socket.sendall(data)
+
+    def response(self) -> Response:
+        """The response to the request, from its start or from where `begin_response` stopped."""
+        response = self._begin()
+        body = response.read()
+        response.close()
+        self._response = None
+        return Response(response.status, body)
+
+    def begin_response(self, size: int) -> bytes:
+        """The first `size` bytes of the response's body."""
+        return self._begin().read(size)
+
+    def _begin(self) -> http.client.HTTPResponse:
+        if self._response is None:
+            self._response = http.client.HTTPResponse(self.socket)
+            self._response.begin()
+        return self._response
+
+    def has_continue(self) -> bool:
+        """Whether `100 Continue` has come; takes it."""
+        self.socket.setblocking(False)
+        try:
+            line = self.socket.recv(4096)
+        except BlockingIOError:
+            return False
+        finally:
+            self.socket.settimeout(10)
+        assert line.startswith(b"HTTP/1.1 100 ")
+        return True
+
+    def wait_for_continue(self) -> None:
+        """Wait for `100 Continue`; takes it."""
+        assert self.socket.recv(4096).startswith(b"HTTP/1.1 100 ")
+
+    def read_until_closed(self) -> bytes:
+        """Whatever still comes until the server closes the connection."""
+        pieces = []
+        try:
+            while piece := self.socket.recv(65536):
+                pieces.append(piece)
+        except ConnectionError:
+            pass
+        return b"".join(pieces)
+
+    def leave(self, way: str) -> None:
+        """Leave: by a FIN, an RST, or with the writing half only."""
+        if way == "half-close":
+            self.socket.shutdown(socket.SHUT_WR)
+            return
+        if way == "rst":
+            self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, LINGER_0)
+        self.close()
+
+    def close(self) -> None:
+        if self._response is not None:
+            self._response.close()
+        self.socket.close()

@@ -1,0 +1,144 @@
+"""A server in a subprocess, as a user would start it, and the line to the app that it runs."""
+
+import itertools
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import asgi_disconnect
+
+from .configurations import Configuration
+from .http1 import Http1Client
+from .journal import Journal
+
+Client = Http1Client
+
+SERVED = Path(__file__).parent / "served"
+
+COMPLAINT = re.compile(
+    r"\b(WARNING|ERROR|CRITICAL)\b|Traceback|Warning:|never awaited|never retrieved"
+    r"|Exception ignored|Task was destroyed"
+)
+
+
+class RunningServer:
+    """One server process, from `start()` to `stop()`."""
+
+    def __init__(self, configuration: Configuration, *options: str) -> None:
+        self.configuration = configuration
+        self.journal = Journal()
+        self.story = self.journal.story
+        self.wait = self.journal.wait
+        self.end = self.journal.end
+        self.open_gate = self.journal.open_gate
+        self._keys = map("r{}".format, itertools.count())
+        self._clients: list[Client] = []
+        self._log = tempfile.TemporaryFile()  # noqa: SIM115
+        self._read_up_to = 0
+        self.address = ("127.0.0.1", _free_port())
+        command = [part.format(port=self.address[1]) for part in configuration.command]
+        package = str(Path(asgi_disconnect.__file__).parent.parent)
+        path = os.pathsep.join(filter(None, [package, os.environ.get("PYTHONPATH")]))
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", *command, *options],
+            cwd=SERVED,
+            env={
+                **os.environ,
+                "JOURNAL": self.journal.address,
+                "PYTHONPATH": path,
+                "PYTHONUNBUFFERED": "1",
+            },
+            stdin=subprocess.DEVNULL,
+            stdout=self._log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+
+    def wait_until_up(self) -> None:
+        """Wait until it accepts connections."""
+        deadline = time.monotonic() + 30
+        while True:
+            try:
+                socket.create_connection(self.address).close()
+            except ConnectionRefusedError:
+                if self.process.poll() is not None or time.monotonic() > deadline:
+                    raise AssertionError(f"not up:\n{self.log()}") from None
+                time.sleep(0.02)
+            else:
+                return
+
+    def new_key(self) -> str:
+        """A name for a request."""
+        return next(self._keys)
+
+    def connect(self) -> Client:
+        """A new client, closed by `close_clients()`."""
+        if self.configuration.http2:
+            from .http2 import Http2Client
+
+            client: Client = Http2Client(self.address)  # type: ignore[assignment]
+        else:
+            client = Http1Client(self.address)
+        self._clients.append(client)
+        return client
+
+    def close_clients(self) -> None:
+        for client in self._clients:
+            client.close()
+        self._clients.clear()
+
+    def watching_has_begun(self) -> None:
+        """Return when every request made before has been watched if it is to be watched at all.
+
+        An abandoned request that started later has been noticed by its watcher then, and so its
+        `watch_after` has passed, which is the same for all.
+        """
+        key = self.new_key()
+        client = self.connect()
+        client.request(f"/guarded/slow/{key}")
+        self.wait(key, "working")
+        client.leave("rst")
+        assert "cancelled" in self.end(key)
+
+    def log(self) -> str:
+        """What the server has written, from the start."""
+        return os.pread(self._log.fileno(), 1 << 20, 0).decode(errors="replace")
+
+    def complaints(self) -> list[str]:
+        """The lines at WARNING or above since the last call."""
+        text = os.pread(self._log.fileno(), 1 << 20, self._read_up_to).decode(errors="replace")
+        self._read_up_to += len(text.encode())
+        return [line for line in text.splitlines() if COMPLAINT.search(line)]
+
+    def terminate(self) -> None:
+        """Ask it to stop."""
+        self.process.send_signal(signal.SIGTERM)
+
+    def stop(self) -> None:
+        """Stop it and whatever it has started."""
+        self.close_clients()
+        try:
+            self.terminate()
+            self.process.wait(15)
+        except subprocess.TimeoutExpired:
+            pass
+        finally:
+            try:
+                os.killpg(self.process.pid, signal.SIGKILL)
+            except ProcessLookupError:
+                pass
+            self.process.wait()
+            self.journal.close()
+            self._log.close()
+
+
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port: int = taken.getsockname()[1]
+        return port
