@@ -22,7 +22,7 @@ from .reader import APP_READS, FAILED, GONE, HELD, IDLE, TABLE, WATCHER, WATCHER
 from .response import COMPLETE, NOT_STARTED, Response, advance
 from .types import Message, Receive, Send
 
-logger = logging.getLogger("asgi_disconnect")
+logger: logging.Logger = logging.getLogger("asgi_disconnect")
 
 
 class Guard(departure.Cancellable, Protocol):
@@ -75,9 +75,9 @@ class Exchange:
         self._news: News | None = None
         self.cause: departure.Cause | None = None
         """How we know that the client left before the response was complete, if it did."""
-        self.told = False
+        self.told: bool = False
         """The app has been given the disconnect."""
-        self.cancelled = False
+        self.cancelled: bool = False
         """We have cancelled the app."""
 
     @property

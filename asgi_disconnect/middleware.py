@@ -11,7 +11,7 @@ from .headers import make_readable
 from .options import Options
 from .types import App, Receive, Scope, Send
 
-logger = logging.getLogger("asgi_disconnect")
+logger: logging.Logger = logging.getLogger("asgi_disconnect")
 
 SCOPE_KEY = "asgi_disconnect"
 

@@ -10,7 +10,7 @@ import logging
 from .on_asyncio import AsyncioGuard
 from .on_trio import TrioGuard
 
-logger = logging.getLogger("asgi_disconnect")
+logger: logging.Logger = logging.getLogger("asgi_disconnect")
 
 
 def guard_for_caller() -> AsyncioGuard | TrioGuard | None:

@@ -1,0 +1,115 @@
+"""When the middleware returns, nothing of it is left (contract §5)."""
+
+import contextlib
+import contextvars
+import gc
+from typing import Any
+
+import anyio
+import pytest
+
+from asgi_disconnect import DisconnectMiddleware
+
+from .scripted import HUNG, LAST, REQUEST, START, Server, ticks
+
+pytestmark = pytest.mark.anyio
+
+# What an exchange is made of; the middleware and its options stay.
+OURS = {
+    f"asgi_disconnect.{name}"
+    for name in ("exchange", "body", "guards.on_asyncio", "guards.on_trio")
+}
+
+VARIABLE: contextvars.ContextVar[str] = contextvars.ContextVar("variable", default="unset")
+
+
+async def completes(scope: Any, receive: Any, send: Any) -> None:
+    await receive()
+    await ticks(scope["ticks"])
+    await send(START)
+    await send(LAST)
+
+
+async def is_cancelled(scope: Any, receive: Any, send: Any) -> None:
+    await receive()
+    scope["server"].leave()
+    await anyio.sleep_forever()
+
+
+async def is_told(scope: Any, receive: Any, send: Any) -> None:
+    await receive()
+    scope["server"].leave()
+    await receive()
+
+
+async def fails(scope: Any, receive: Any, send: Any) -> None:
+    await ticks(scope["ticks"])
+    raise ValueError
+
+
+async def leaves_unread(scope: Any, receive: Any, send: Any) -> None:
+    await ticks(scope["ticks"])
+
+
+def ours() -> list[object]:
+    return [thing for thing in gc.get_objects() if type(thing).__module__ in OURS]
+
+
+@pytest.mark.parametrize("app", [completes, is_cancelled, is_told, fails, leaves_unread])
+@pytest.mark.parametrize("watch_after", [0, 1000, float("inf")])
+@pytest.mark.parametrize("length", [0, 20])
+async def test_no_task_timer_or_reference_is_left(
+    app: Any, watch_after: float, length: int
+) -> None:
+    """Nor anything for the garbage collector; a timer that is left would refer to its exchange."""
+    server = Server(REQUEST)
+    middleware = DisconnectMiddleware(app, watch_after=watch_after)
+    tasks = {task.id for task in anyio.get_running_tasks()}
+    gc.collect()
+    gc.disable()
+    try:
+        with contextlib.suppress(ValueError):
+            # An app that is not watched is not cancelled for its client, but by this.
+            with anyio.move_on_after(0.02 if watch_after else HUNG):
+                await middleware(
+                    {"type": "http", "headers": [], "server": server, "ticks": length},
+                    server.receive,
+                    server.send,
+                )
+        assert {task.id for task in anyio.get_running_tasks()} == tasks
+        await ticks(2)  # the loop drops what it has just run
+        assert ours() == []
+    finally:
+        gc.enable()
+    assert not server.reading
+
+
+async def test_the_app_runs_in_the_callers_task_and_context() -> None:
+    caller = anyio.get_current_task()
+    seen = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        seen.append(anyio.get_current_task() == caller)
+        VARIABLE.set("by the app")
+
+    await Server().run(app)
+    assert seen == [True]
+    assert VARIABLE.get() == "by the app"
+
+
+async def test_what_the_server_keeps_in_its_context_reaches_its_receive() -> None:
+    """The watcher's calls run in a copy of the request's context."""
+    seen = []
+
+    class Looking(Server):
+        async def receive(self) -> Any:
+            seen.append(VARIABLE.get())
+            return await super().receive()
+
+    VARIABLE.set("by the server")
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await ticks(20)
+
+    await Looking(REQUEST).run(app)
+    assert set(seen) == {"by the server"}
