@@ -7,6 +7,7 @@ keeps anyio from delivering it again to the cleanup that it started (§4.4).
 """
 
 import asyncio
+import functools
 import math
 import sys
 from collections.abc import Callable, Coroutine
@@ -20,6 +21,16 @@ from ..types import App, Scope
 # Pauses, in seconds, before asking again whether the app has been reached: first a tick for a task
 # that was about to run, then longer for one inside a shield of its own.
 _PAUSES = (0.0, 0.0, 0.001, 0.002, 0.005, 0.01, 0.02)
+
+
+@functools.cache
+def _scope_class() -> type[anyio.CancelScope]:
+    """The class of this back end's cancel scopes.
+
+    `anyio.CancelScope()` looks the back end up for every scope and initialises the scope twice,
+    which together costs as much as entering and leaving it.
+    """
+    return type(anyio.CancelScope())
 
 
 class AsyncioGuard:
@@ -49,13 +60,14 @@ class AsyncioGuard:
 
     async def run(self, exchange: Exchange, app: App, scope: Scope, watch_after: float) -> Any:
         """Call `app` and return what it returns, or None if it was abandoned."""
+        new_scope = _scope_class()
         timer: asyncio.Handle | None = None
         if not watch_after:
             timer = self._loop.call_soon(exchange.due)  # uvloop's timers are good to a millisecond
         elif watch_after != math.inf:
             timer = self._loop.call_later(watch_after, exchange.due)
         try:
-            with anyio.CancelScope() as self._outer_scope, anyio.CancelScope() as self._app_scope:
+            with new_scope() as self._outer_scope, new_scope() as self._app_scope:
                 return await app(scope, exchange.receive, exchange.send)
         except Exception as error:
             if not exchange.abandoned:
