@@ -84,7 +84,7 @@ class AsyncioGuard:
             exchange.close()
             self._closed = True
             if self._children:
-                await self._end_children(exchange.cancelled)
+                await self._end_children()
                 exchange.closed()
         if self._cancelled_by_others(unknown=False):
             # Their cancellation came with ours, and an older anyio took both for ours.
@@ -147,19 +147,18 @@ class AsyncioGuard:
         def _repeat_cancellation(self, error: asyncio.CancelledError) -> None:
             self._task.cancel(*error.args)
 
-    async def _end_children(self, cancelled: bool) -> None:
+    async def _end_children(self) -> None:
         """Cancel what still runs and wait for it, without being a place where we are cancelled."""
         for child in self._children:
             child.cancel()
         deferred = None
-        with anyio.CancelScope(shield=True):
+        with _scope_class()(shield=True):
             while True:
                 try:
-                    if cancelled:
-                        # Collects what may be left of our cancellation: before Python 3.13 the
-                        # one that asyncio.TaskGroup made of it outlives the scope.
-                        cancelled = False
-                        await asyncio.sleep(0)
+                    # Mostly this is enough.  It also collects what may be left of a cancellation
+                    # of ours: before Python 3.13 the one that asyncio.TaskGroup made of it
+                    # outlives the scope.
+                    await asyncio.sleep(0)
                     if all(child.done() for child in self._children):
                         break
                     await asyncio.wait(self._children)
