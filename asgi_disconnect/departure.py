@@ -15,7 +15,7 @@ from anyio.lowlevel import checkpoint
 from .options import Options
 
 Cause = Literal["disconnect", "send_error"]
-"""How it is known that the client has left: the server's `receive` said so, or its `send` raised."""
+"""How it is known that the client left: the server's `receive` said so, or its `send` raised."""
 
 
 class Departing(Protocol):
