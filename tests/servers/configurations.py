@@ -37,6 +37,10 @@ class Configuration:
     """The same if the second request came when the watcher already waited."""
     send_waits_when_gone: bool = False
     """`send()` waits for ever once the connection is gone."""
+    poll_tells: bool = False
+    """A `receive()` cancelled after the body's end makes the next one return the disconnect."""
+    poll_hears: bool = True
+    """A poll, a `receive()` in a scope that is cancelled already, hears of a disconnect."""
     answers_for_silent_app: bool = True
     """An app that returns without a response makes a 500, instead of a client that hangs."""
     spec_version: str | None = "2.3"
@@ -72,6 +76,7 @@ CONFIGURATIONS = (
         needs=("uvicorn", "h11"),
         command=_uvicorn("h11", "asyncio"),
         graceful=("--timeout-graceful-shutdown", "1"),
+        sees_past_pipelined=True,
     ),
     Configuration(
         name="uvicorn-httptools",
@@ -90,12 +95,23 @@ CONFIGURATIONS = (
         needs=("hypercorn",),
         command=_hypercorn("asyncio"),
         graceful=("--graceful-timeout", "1"),
+        half_close_delivers=True,
+        continues_on_headers=True,
+        repeats_disconnect=False,
+        spec_version="2.1",
+        extensions=(),
     ),
     Configuration(
         name="hypercorn-trio",
         needs=("hypercorn", "trio"),
         command=_hypercorn("trio"),
         graceful=("--graceful-timeout", "1"),
+        half_close_delivers=True,
+        continues_on_headers=True,
+        repeats_disconnect=False,
+        poll_hears=False,
+        spec_version="2.1",
+        extensions=(),
     ),
     Configuration(
         name="hypercorn-h2c",
@@ -103,18 +119,34 @@ CONFIGURATIONS = (
         command=_hypercorn("asyncio"),
         graceful=("--graceful-timeout", "1"),
         http2=True,
+        repeats_disconnect=False,
+        send_waits_when_gone=True,
+        spec_version="2.1",
+        extensions=(
+            "http.response.early_hint",
+            "http.response.push",
+            "http.response.trailers",
+        ),
     ),
     Configuration(
         name="daphne",
         needs=("daphne",),
         command=("daphne", "-b", "127.0.0.1", "-p", "{port}", APP),
         calls_on_partial_upload=False,
+        continues_on_headers=True,
+        repeats_disconnect=False,
+        sees_past_pipelined=True,
+        sees_past_pipelined_late=True,
+        answers_for_silent_app=False,
+        spec_version=None,
+        state=False,
     ),
     Configuration(
         name="granian",
         needs=("granian",),
         command=("granian", "--interface", "asgi", "--port", "{port}", APP),
         graceful=("--workers-kill-timeout", "1"),
+        extensions=("http.response.pathsend", "websocket.http.response"),
     ),
     Configuration(
         name="gunicorn",
@@ -124,5 +156,9 @@ CONFIGURATIONS = (
             "--no-control-socket",
         ),
         graceful=("--graceful-timeout", "1"),
+        poll_tells=True,
+        sees_past_pipelined=True,
+        sees_past_pipelined_late=True,
+        spec_version="2.4",
     ),
 )

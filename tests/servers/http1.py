@@ -1,6 +1,7 @@
 """An HTTP/1.1 client on a bare socket, which can leave in every way that there is."""
 
 import http.client
+import select
 import socket
 import struct
 from dataclasses import dataclass
@@ -67,19 +68,25 @@ class Http1Client:
 
     def has_continue(self) -> bool:
         """Whether `100 Continue` has come; takes it."""
-        self.socket.setblocking(False)
-        try:
-            line = self.socket.recv(4096)
-        except BlockingIOError:
+        if not self.has_data():
             return False
-        finally:
-            self.socket.settimeout(10)
-        assert line.startswith(b"HTTP/1.1 100 ")
+        self.wait_for_continue()
         return True
+
+    def has_data(self) -> bool:
+        """Whether anything has come, be it the end."""
+        return bool(select.select([self.socket], [], [], 0)[0])
 
     def wait_for_continue(self) -> None:
         """Wait for `100 Continue`; takes it."""
-        assert self.socket.recv(4096).startswith(b"HTTP/1.1 100 ")
+        line = b""
+        while not line.endswith(b"\r\n\r\n"):
+            line += self.socket.recv(1)
+        assert line.startswith(b"HTTP/1.1 100 ")
+
+    def read_head(self) -> bytes:
+        """What comes first."""
+        return self.socket.recv(4096)
 
     def read_until_closed(self) -> bytes:
         """Whatever still comes until the server closes the connection."""

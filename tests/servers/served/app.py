@@ -240,14 +240,26 @@ async def again(request):
 async def polling(request):
     """Asks now and then, without waiting for the answer, as Starlette's `is_disconnected` does."""
     await request.read()
-    request.tell("working")
     message = {}
     while not message:
-        await anyio.sleep(0.005)
         with anyio.CancelScope() as at_once:
             at_once.cancel()
             message = await request.receive()
+        request.tell("polled")
+        await anyio.sleep(0.002)
     request.tell("told" if message["type"] == "http.disconnect" else f"got {message['type']}")
+
+
+async def polled_once(request):
+    """Asks once, at the start, without waiting for the answer, and works."""
+    await request.read()
+    with anyio.CancelScope() as at_once:
+        at_once.cancel()
+        await request.receive()
+        request.tell("told")
+    await request.work()
+    await request.respond()
+    request.tell("finished")
 
 
 async def polite(request):
@@ -318,6 +330,7 @@ HANDLERS = {
         parting,
         piecemeal,
         polite,
+        polled_once,
         polling,
         pour,
         quick,
