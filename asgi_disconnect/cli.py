@@ -4,6 +4,7 @@ Nothing optional is imported here, so ``--help`` works where no server is instal
 """
 
 import argparse
+import sys
 from collections.abc import Callable, Sequence
 
 from . import __version__
@@ -26,6 +27,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return run(chosen)
     except KeyboardInterrupt:
+        print(file=sys.stderr)  # leave the line that a terminal shows "^C" in
         return 130  # what a shell says of a program that SIGINT ended
 
 

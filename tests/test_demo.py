@@ -8,6 +8,8 @@ import sys
 
 import pytest
 
+from asgi_disconnect.demo.screen import Progress
+
 DEMO = (sys.executable, "-m", "asgi_disconnect", "demo")
 pytest.importorskip("uvicorn")
 
@@ -54,6 +56,20 @@ def test_progress_comes_in_plain_lines_into_a_pipe(shown: list[str]) -> None:
     moving = [line for line in shown if re.match(r"with(out)? the middleware +\d\.\d s", line)]
     assert len(moving) >= 6
     assert not any("\r" in line for line in shown)
+
+
+def test_progress_moves_in_one_line_on_a_terminal(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    progress = Progress("without")
+    progress.show(0.1, for_clients=3, for_nobody=12)
+    progress.show(0.2, for_clients=0, for_nobody=2)
+    progress.done(0.3)
+    first, second, last = capsys.readouterr().out.removeprefix("\r").split("\r")
+    assert first.rstrip().endswith("3 for clients, 12 for nobody")
+    assert last.endswith("\n")
+    assert len(first) == len(second) == len(last.rstrip("\n"))
 
 
 @pytest.mark.skipif(os.name == "nt", reason="a signal to one process alone needs POSIX")
