@@ -51,11 +51,23 @@ async def serve(
         if not client.task.done():  # the test has failed
             client.task.cancel()
             await asyncio.wait([client.task], timeout=1)
-    assert [task for task in asyncio.all_tasks() if not _is_of_the_test_runner(task)] == []
+    assert _tasks() == []
     clients.clear()
     gc.collect()  # what is not closed is to warn now, not in a later test
     assert [record for record in caplog.records if record.levelno >= logging.WARNING] == []
 
 
-def _is_of_the_test_runner(task: "asyncio.Task[Any]") -> bool:
-    return getattr(task.get_coro(), "__qualname__", "").startswith("TestRunner.")
+def _tasks() -> "list[asyncio.Task[Any]]":
+    return [
+        task
+        for task in asyncio.all_tasks()
+        if not getattr(task.get_coro(), "__qualname__", "").startswith("TestRunner.")
+    ]
+
+
+async def end_the_tasks_of_django_5() -> None:
+    """Its view and its listener run on when it ends with an error, bare as wrapped."""
+    tasks = _tasks()
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)

@@ -12,7 +12,7 @@ from typing import Any
 import django_app
 import pytest
 from asgiref.sync import sync_to_async
-from conftest import Serve
+from conftest import Serve, end_the_tasks_of_django_5
 from django.contrib.staticfiles.handlers import ASGIStaticFilesHandler
 from django.http import HttpRequest, HttpResponse
 from django_app import LISTENS, handler_for, hello
@@ -26,11 +26,11 @@ pytestmark = ON_DJANGO
 @pytest.mark.skipif(not LISTENS, reason="Django 4.2 reads nothing after the body")
 @EVERY_WAY
 async def test_an_unknown_message_after_the_body_is_an_error_of_djangos(serve: Serve) -> None:
-    started, go_on = asyncio.Event(), asyncio.Event()
+    started = asyncio.Event()
 
     async def view(request: HttpRequest) -> HttpResponse:
         started.set()
-        await go_on.wait()
+        await asyncio.Event().wait()
         return hello(request)
 
     client = serve(handler_for(view)).sends()
@@ -39,9 +39,7 @@ async def test_an_unknown_message_after_the_body_is_an_error_of_djangos(serve: S
     with pytest.raises(AssertionError, match=r"Invalid ASGI message.*http\.of_tomorrow"):
         await client.ends()
     assert client.sent == []
-    go_on.set()  # Django 5.2 leaves the view running, bare as wrapped
-    for _ in range(10):
-        await asyncio.sleep(0)
+    await end_the_tasks_of_django_5()
 
 
 @EVERY_WAY
@@ -63,11 +61,11 @@ async def test_an_error_in_a_view_is_djangos_answer(
 
 @EVERY_WAY
 async def test_the_servers_own_cancellation_leaves_django_as_it_came(serve: Serve) -> None:
-    started, go_on = asyncio.Event(), asyncio.Event()
+    started = asyncio.Event()
 
     async def view(request: HttpRequest) -> HttpResponse:
         started.set()
-        await go_on.wait()
+        await asyncio.Event().wait()
         return hello(request)
 
     client = serve(handler_for(view)).sends()
@@ -76,10 +74,7 @@ async def test_the_servers_own_cancellation_leaves_django_as_it_came(serve: Serv
     with pytest.raises(asyncio.CancelledError):
         await client.ends()
     assert client.sent == []
-    go_on.set()  # Django 5.2 leaves the view and its listener running, bare as wrapped
-    client.leaves()
-    for _ in range(10):
-        await asyncio.sleep(0)
+    await end_the_tasks_of_django_5()
 
 
 @EVERY_WAY
