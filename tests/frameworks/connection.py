@@ -18,6 +18,7 @@ from .waiting import Changing
 REPEATS = "repeats"  # uvicorn, granian
 ONCE = "once"  # hypercorn, daphne
 MANNERS = (REPEATS, ONCE)
+RAISES = "raises"  # no server yet: repeats, and send() raises, as specification 2.4 allows
 
 
 class Connection(Changing):
@@ -34,9 +35,12 @@ class Connection(Changing):
         manner: str = REPEATS,
         spec_version: str = "2.3",
         extensions: dict[str, Any] | None = None,
+        back_pressure: bool = False,
     ) -> None:
         super().__init__()
         self.manner = manner
+        self.back_pressure = back_pressure
+        """The client takes the first piece of the body and no more."""
         pieces = [body] if isinstance(body, bytes) else list(body)
         length = [(b"content-length", b"%d" % sum(map(len, pieces)))] if any(pieces) else []
         self.scope: dict[str, Any] = {
@@ -104,8 +108,12 @@ class Connection(Changing):
             self.changed()
 
     async def send(self, message: dict[str, Any]) -> None:
+        if self.gone and self.manner == RAISES:
+            raise BrokenPipeError
         (self.dropped if self.gone else self.sent).append(message)
         self.changed()
+        if self.back_pressure and self.body:
+            await self.until(lambda: self.gone)
         if self.complete and self.manner == ONCE:
             await checkpoint()  # hypercorn may say "disconnect" before the last send() returns
 
@@ -122,6 +130,11 @@ class Connection(Changing):
     def leave(self) -> None:
         self.gone = True
         self.changed()
+
+    @property
+    def waits(self) -> bool:
+        """Everything has been read, and somebody waits for more."""
+        return self.receiving > 0 and not self._incoming
 
     @property
     def started(self) -> bool:
@@ -162,10 +175,10 @@ class Connection(Changing):
         await self.soon(lambda: self.complete, "the response's end")
 
     async def is_listened_to(self) -> None:
-        """Everything has been read, and somebody waits for more."""
-        await self.soon(
-            lambda: self.receiving and not self._incoming, "a receive() that waits for more"
-        )
+        await self.soon(lambda: self.waits, "a receive() that waits for more")
+
+    async def is_listened_to_or_over(self) -> None:
+        await self.soon(lambda: self.waits or self.over, "a receive() that waits, or the end")
 
     async def is_over(self) -> None:
         await self.soon(lambda: self.over, "the app's end")

@@ -1,6 +1,8 @@
 """How an app under test and its test speak to each other."""
 
-from .waiting import Changing
+import threading
+
+from .waiting import LIMIT, Changing
 
 
 class Journal(Changing):
@@ -12,6 +14,7 @@ class Journal(Changing):
         self._allowed: set[str] = set()
         self.failure: BaseException = ValueError("the app's own")
         """What the route `/fails` raises."""
+        self._hold = threading.Event()
 
     def __repr__(self) -> str:
         return f"Journal: {self.notes}, allowed: {sorted(self._allowed)}"
@@ -27,11 +30,19 @@ class Journal(Changing):
         """Wait until the test allows `what`."""
         await self.until(lambda: what in self._allowed)
 
+    def block(self) -> None:
+        """Block this thread until the test calls `release()`."""
+        if not self._hold.wait(LIMIT):
+            raise AssertionError("the test never released this thread")
+
     # The test's side
 
     def allow(self, what: str) -> None:
         self._allowed.add(what)
         self.changed()
+
+    def release(self) -> None:
+        self._hold.set()
 
     async def noted(self, what: str) -> None:
         """Wait until the app has said `what`."""
