@@ -14,8 +14,12 @@ from anyio.lowlevel import checkpoint
 
 from .options import Options
 
-Cause = Literal["disconnect", "send_error"]
-"""How it is known that the client left: the server's `receive` said so, or its `send` raised."""
+Cause = Literal["disconnect", "send_error", "body_too_large", "body_timeout", "no_storage"]
+"""Why the exchange cannot be completed.
+
+The client has left, because the server's `receive` said so or its `send` raised; or the body cannot
+be received, because it is too large, does not arrive, or cannot be kept.
+"""
 
 
 class Departing(Protocol):
@@ -31,12 +35,20 @@ class Departing(Protocol):
         """The response is complete."""
         ...
 
+    @property
+    def stuck(self) -> bool:
+        """A message that the app has sent since waits, which it does for ever on some servers."""
+        ...
+
 
 class Cancellable(Protocol):
     """What can be done to the app."""
 
     async def cancel_app(self, cleanup_timeout: float) -> None:
         """Cancel it, and give the cleanup that this begins `cleanup_timeout` seconds."""
+
+    async def checkpoint(self) -> None:
+        """Called by the app itself: be reached here by a cancellation that has not reached it."""
 
 
 async def carry_out(exchange: Departing, options: Options, guard: Cancellable) -> None:
@@ -52,6 +64,6 @@ async def carry_out(exchange: Departing, options: Options, guard: Cancellable) -
         if options.grace == math.inf:
             return
         await sleep(options.grace)
-    if not exchange.complete:
+    if not exchange.complete or exchange.stuck:
         exchange.cancelled = True
         await guard.cancel_app(options.cleanup_timeout)

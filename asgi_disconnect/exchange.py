@@ -7,44 +7,56 @@ watcher read (contract §2).  The states are in `reader` and `response`, and wha
 in `departure`; this is where they meet.
 """
 
+import contextlib
 import logging
 from collections.abc import Callable, Coroutine, Iterable
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
-from anyio import Event as News
+import anyio
 from anyio.lowlevel import checkpoint
 
-from . import departure
-from .body import Body
+from . import departure, refusal
+from .body import Body, size_of_body
 from .headers import expects_continue
+from .limits import Refused, check_received, keep, receive_in_time
 from .options import Options
 from .reader import APP_READS, FAILED, GONE, HELD, IDLE, TABLE, WATCHER, WATCHER_ENDS, Event, Reader
 from .response import COMPLETE, NOT_STARTED, Response, advance
-from .types import Message, Receive, Send
+from .types import App, Message, Receive, Scope, Send
 
 logger: logging.Logger = logging.getLogger("asgi_disconnect")
+
+ANSWER_TIMEOUT: Final = 10.0
+"""Seconds for a response of ours to leave: to a client that does not read, it never may."""
 
 
 class Guard(departure.Cancellable, Protocol):
     """What an exchange needs of the part that runs tasks."""
 
-    def start(self, function: Callable[[], Coroutine[Any, Any, None]]) -> None:
-        """Run `function` beside the app, at the latest until the app ends."""
+    def start(
+        self, function: Callable[[], Coroutine[Any, Any, None]], *, finish: bool = False
+    ) -> None:
+        """Run `function` beside the app: until the app ends, or, with `finish`, to its own end."""
 
 
 class Exchange:
     """One HTTP request and its response."""
 
     __slots__ = (
+        "_asked",
         "_disconnect",
         "_failure",
         "_guard",
         "_headers",
+        "_http_version",
         "_news",
         "_options",
         "_reader",
+        "_received",
+        "_refused",
         "_request_complete",
         "_response",
+        "_sends_to_nobody",
         "_server_receive",
         "_server_send",
         "_unread",
@@ -54,27 +66,28 @@ class Exchange:
     )
 
     def __init__(
-        self,
-        options: Options,
-        guard: Guard,
-        headers: Iterable[Iterable[bytes]],
-        receive: Receive,
-        send: Send,
+        self, options: Options, guard: Guard, scope: Scope, receive: Receive, send: Send
     ) -> None:
         self._options = options
         self._guard = guard
-        self._headers = headers
+        # Not the scope itself: the app's refers to us.
+        self._headers: Iterable[Any] = scope.get("headers", ())
+        self._http_version = scope.get("http_version", "1.1")
         self._server_receive = receive
         self._server_send = send
         self._reader: Reader = IDLE
         self._response: Response = NOT_STARTED
+        self._asked = False
         self._request_complete = False
+        self._received = 0
         self._unread: Body | None = None
         self._disconnect: Message | None = None
         self._failure: BaseException | None = None
-        self._news: News | None = None
+        self._news: anyio.Event | None = None
+        self._refused: int | None = None
+        self._sends_to_nobody = 0
         self.cause: departure.Cause | None = None
-        """How we know that the client left before the response was complete, if it did."""
+        """Why the response will not be completed, if it will not."""
         self.told: bool = False
         """The app has been given the disconnect."""
         self.cancelled: bool = False
@@ -86,47 +99,53 @@ class Exchange:
         return self._response is COMPLETE
 
     @property
-    def abandoned(self) -> bool:
-        """What the app raises is because it was cancelled, or told to stop by a disconnect.
+    def stuck(self) -> bool:
+        """A message that the app has sent since its client left waits."""
+        return self._sends_to_nobody > 0
 
-        What it raises because the server's `send` raised is the server's to catch (ASGI HTTP
-        specification, "Disconnected Client"); and once the response is complete, an error is not
-        about the client.
+    @property
+    def abandoned(self) -> bool:
+        """What the app raises is because it was cancelled, or told to stop.
+
+        Frameworks answer what they raise then with a response of their own, so it does not matter
+        that one was completed.  But what an app raises because the server's `send` raised is the
+        server's to catch (ASGI HTTP specification, "Disconnected Client").
         """
-        if self.cancelled:
+        if self.cancelled or self._refused:
             return True
-        return (
-            self.told and self.cause == "disconnect" and self._options.cancel and not self.complete
-        )
+        return self.told and self.cause == "disconnect" and self._options.cancel
 
     # The app's side
 
     async def receive(self) -> Message:
         """The app's `receive`."""
-        while not self._unread:
+        while True:
+            if self._unread:
+                message = self._unread.pop()
+                if message is not None:
+                    return message
+                await self._unread.load()
+                continue
             reader = self._reader
             if reader is IDLE or reader is HELD:
-                return await self._read()
-            if reader is GONE:
+                if not self._watcher_must_read():
+                    return await self._read()
+                self._begin_to_watch()
+            elif reader is GONE:
                 # No checkpoint: whoever polls inside a cancelled scope must see it.
                 self.told = True
                 assert self._disconnect is not None
                 return self._disconnect
-            if reader is FAILED:
+            elif reader is FAILED:
                 assert self._failure is not None
                 raise self._failure
             # Another call of the app's or the watcher reads: wait for what it brings.
-            if self._news is None:
-                self._news = News()
-            await self._news.wait()
-        return self._unread.pop()
+            await self._wait_for_news()
 
     async def send(self, message: Message) -> None:
         """The app's `send`."""
-        if self.cancelled:
-            # Nobody is there, and hypercorn would block it for ever on HTTP/2.  The checkpoint
-            # keeps an app that does nothing but send from blocking the loop.
-            await checkpoint()
+        if self.cause is not None:
+            await self._send_to_nobody(message)
             return
         # Before the await: hypercorn hands over "disconnect" inside the last send.
         self._response = advance(self._response, message)
@@ -135,13 +154,27 @@ class Exchange:
         except OSError:
             # A call of the app's that is inside the server's `receive` cannot be woken from here,
             # but the server knows as well as we do.
-            told = self._reader in APP_READS
-            if self._leave({"type": "http.disconnect"}, "send_error", told=told):
+            listens = self._reader in APP_READS
+            if self._leave({"type": "http.disconnect"}, "send_error", told=listens):
                 self._guard.start(self._depart)
             raise
 
+    async def _send_to_nobody(self, message: Message) -> None:
+        if self.cancelled or self._refused:
+            # Hypercorn would block it for ever on HTTP/2.  An app that does nothing but send is
+            # reached here, and does not block the loop.
+            await self._guard.checkpoint()
+            return
+        self._response = advance(self._response, message)
+        self._sends_to_nobody += 1
+        try:
+            await self._server_send(message)
+        finally:
+            self._sends_to_nobody -= 1
+
     async def _read(self) -> Message:
         """One call of the server's `receive`, made for the app."""
+        self._asked = True
         self._reader = TABLE[self._reader][Event.ASKED]
         try:
             message = await self._server_receive()
@@ -168,16 +201,44 @@ class Exchange:
 
     def due(self) -> None:
         """It is time to watch: `watch_after` seconds have passed, and the app still runs."""
-        if self._response is not COMPLETE:
-            held = self._reader is IDLE and expects_continue(self._headers)
-            self._reader = TABLE[self._reader][Event.DUE_LATER if held else Event.DUE]
-            if self._reader is WATCHER:
-                self._guard.start(self.watch)
+        if self._response is COMPLETE:
+            return
+        if self._reader is IDLE and not self._asked and expects_continue(self._headers):
+            self._reader = TABLE[IDLE][Event.DUE_LATER]
+        else:
+            self._begin_to_watch()
+
+    async def receive_whole(self, app: App, scope: Scope, receive: Receive, send: Send) -> Any:
+        """Call `app` once the body is here, if the client still is."""
+        self._begin_to_watch()
+        while not self._request_complete and self._reader is WATCHER:
+            await self._wait_for_news()
+        if self._reader is GONE:
+            return None
+        return await app(scope, receive, send)
+
+    def _watcher_must_read(self) -> bool:
+        """Whether what the app asks for is not to be read by the app itself."""
+        options = self._options
+        if options.body_timeout is not None or options.max_body_size is not None:
+            return not self._request_complete
+        # gunicorn takes a call that is cancelled after the body's end, as an app's that polls is,
+        # for the end of the connection, and says so to the next.
+        return self._request_complete and is_gunicorns(self._server_receive)
+
+    def _begin_to_watch(self) -> None:
+        before = self._reader
+        self._reader = TABLE[before][Event.DUE]
+        if self._reader is WATCHER and before is not WATCHER:
+            self._guard.start(self.watch)
 
     async def watch(self) -> None:
         """Read ahead of the app until the client has left."""
         try:
             disconnect = await self._read_ahead()
+        except Refused as refused:
+            self._refuse(refused)
+            await self._depart()
         except Exception as error:
             self._reader = TABLE[self._reader][Event.FAILURE]
             if self._reader is FAILED:
@@ -193,19 +254,26 @@ class Exchange:
     async def _read_ahead(self) -> Message | None:
         """Keep what the server gives; return the disconnect, or None where none will come."""
         if self._unread is None:
-            self._unread = Body()
+            self._unread = Body(self._options.max_memory)
         while self._reader is WATCHER:
-            message = await self._server_receive()
+            if self._request_complete:
+                message = await self._server_receive()
+            else:
+                message = await receive_in_time(self._server_receive, self._options)
             kind = message.get("type")
             if kind == "http.disconnect":
                 return message
+            complete = False
             if self._request_complete:
                 # There is nothing to wait for but the disconnect.  A test double that answers
                 # every call at once must not be read for ever.
                 self._reader = TABLE[self._reader][Event.SURPLUS]
-            elif kind == "http.request" and not message.get("more_body"):
-                self._request_complete = True
-            self._unread.append(message)
+            elif kind == "http.request":
+                self._received += size_of_body(message)
+                check_received(self._received, self._options)
+                complete = not message.get("more_body")
+            await keep(self._unread, message)
+            self._request_complete = self._request_complete or complete
             self._tell_news()
             await checkpoint()  # the same for one that never ends the body
         return None
@@ -228,8 +296,28 @@ class Exchange:
         self.cause = cause
         return True
 
+    def _refuse(self, refused: Refused) -> None:
+        """Answer in the app's stead, unless it has begun to, and send nothing of its any more."""
+        if not self._leave({"type": "http.disconnect"}, refused.cause):
+            return
+        self._refused = refused.status
+        if self._response is NOT_STARTED:
+            self._guard.start(self._answer, finish=True)
+
+    async def _answer(self) -> None:
+        assert self._refused is not None
+        with contextlib.suppress(OSError), anyio.move_on_after(ANSWER_TIMEOUT):
+            for message in refusal.messages(self._refused, self._http_version):
+                await self._server_send(message)
+
     async def _depart(self) -> None:
-        await departure.carry_out(self, self._options, self._guard)
+        if self.cause is not None:
+            await departure.carry_out(self, self._options, self._guard)
+
+    async def _wait_for_news(self) -> None:
+        if self._news is None:
+            self._news = anyio.Event()
+        await self._news.wait()
 
     def _tell_news(self) -> None:
         if self._news is not None:
@@ -240,8 +328,16 @@ class Exchange:
         """The app has ended, and the watcher is about to."""
         self._reader = TABLE[self._reader][Event.CLOSE]
         self._failure = None
+        if self._unread is not None and self._unread.spooled:
+            self._guard.start(self._unread.aclose, finish=True)
 
     def closed(self) -> None:
         """The watcher has ended.  What the app left behind talks to the server as if unguarded."""
         if self._reader is WATCHER_ENDS:
             self._read_ended()
+
+
+def is_gunicorns(receive: Receive) -> bool:
+    """Whether `receive` is that of gunicorn's ASGI worker."""
+    owner: object = getattr(receive, "__self__", None)
+    return str(getattr(owner, "__module__", "")).startswith("gunicorn.")

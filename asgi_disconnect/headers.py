@@ -4,7 +4,7 @@ ASGI HTTP specification, "HTTP Connection Scope": ``headers`` is an iterable of 
 So whoever reads them here leaves the app a list of pairs (contract §1).
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from .types import Scope
@@ -25,9 +25,18 @@ def make_readable(scope: Scope) -> None:
 
 def expects_continue(headers: Iterable[Any]) -> bool:
     """Whether the client waits for ``100 Continue`` before it sends the body (RFC 9110, 10.1.1)."""
+    return any(value.lower() == b"100-continue" for value in _values(headers, b"expect"))
+
+
+def content_length(headers: Iterable[Any]) -> int | None:
+    """How long the body is to be, if that is said, and in a number (RFC 9110, 8.6)."""
+    for value in _values(headers, b"content-length"):
+        if value.isdigit():
+            return int(value)
+    return None
+
+
+def _values(headers: Iterable[Any], wanted: bytes) -> Iterator[bytes]:
     for pair in headers:
-        if type(pair) in _PLAIN and len(pair) == 2:
-            name, value = pair
-            if name.lower() == b"expect" and value.strip().lower() == b"100-continue":
-                return True
-    return False
+        if type(pair) in _PLAIN and len(pair) == 2 and pair[0].lower() == wanted:
+            yield pair[1].strip()

@@ -1,14 +1,17 @@
 """The middleware: which exchanges are guarded, and by what (contract §1)."""
 
+import functools
 import logging
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 from .application import as_single_callable
 from .exchange import Exchange
 from .guards import guard_for_caller
 from .headers import make_readable
+from .limits import Refused, check_declared
 from .options import Options
+from .refusal import messages
 from .types import App, Receive, Scope, Send
 
 logger: logging.Logger = logging.getLogger("asgi_disconnect")
@@ -42,6 +45,15 @@ class DisconnectMiddleware:
     :param cleanup_timeout: on asyncio, seconds for which the awaits of the cleanup that a
         cancellation began (`finally`, `except`, `__aexit__`) are not cancelled again (default 10);
         `math.inf` for as long as they take.  On trio, cleanup that awaits shields itself.
+    :param max_memory: bytes of a request's body, overhead included, that are held in memory when
+        they are read ahead of the app (default 1 MiB); what exceeds it goes to a temporary file.
+    :param max_body_size: bytes of a request's body, beyond which it is answered ``413`` if the
+        response has not started, and the app is cancelled (default: no limit).
+    :param body_timeout: seconds that the next piece of an unfinished body may take, beyond which
+        the request is answered ``408`` likewise (default: no limit).
+    :param buffer: ``"ahead"`` (default) calls the app at once and reads on while it works;
+        ``"whole"`` receives the complete body first, within the same bounds, so that a client that
+        leaves in mid-upload never reaches the app.
     :raises TypeError: if `app` is not callable or an option is of another type.
     :raises ValueError: if an option is out of its range.
     """
@@ -55,6 +67,10 @@ class DisconnectMiddleware:
         only: Callable[[Scope], Any] | None = None,
         watch_after: float = 0.005,
         cleanup_timeout: float = 10.0,
+        max_memory: float = 1048576,
+        max_body_size: float | None = None,
+        body_timeout: float | None = None,
+        buffer: Literal["ahead", "whole"] = "ahead",
     ) -> None:
         self.app: App = as_single_callable(app)
         self._options = Options(
@@ -63,6 +79,10 @@ class DisconnectMiddleware:
             only=only,
             watch_after=watch_after,
             cleanup_timeout=cleanup_timeout,
+            max_memory=max_memory,
+            max_body_size=max_body_size,
+            body_timeout=body_timeout,
+            buffer=buffer,
         )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> Any:
@@ -77,9 +97,18 @@ class DisconnectMiddleware:
         guard = guard_for_caller()
         if guard is None:
             return await self.app(own_scope, receive, send)
-        exchange = Exchange(options, guard, own_scope.get("headers", ()), receive, send)
+        try:
+            check_declared(own_scope.get("headers", ()), options)
+        except Refused as refused:
+            for message in messages(refused.status, own_scope.get("http_version", "1.1")):
+                await send(message)
+            return None
+        exchange = Exchange(options, guard, own_scope, receive, send)
         own_scope[SCOPE_KEY] = exchange
-        return await guard.run(exchange, self.app, own_scope, options.watch_after)
+        app = self.app
+        if options.buffer == "whole":
+            app = functools.partial(exchange.receive_whole, app)
+        return await guard.run(exchange, app, own_scope, options.watch_after)
 
 
 def _chosen(only: Callable[[Scope], Any], scope: Scope) -> bool:

@@ -4,9 +4,12 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from numbers import Real
-from typing import Any
+from typing import Any, Final, Literal
 
 from .types import Scope
+
+SECONDS: Final = "seconds"
+BYTES: Final = "bytes"
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,12 +21,22 @@ class Options:
     only: Callable[[Scope], Any] | None = None
     watch_after: float = 0.005
     cleanup_timeout: float = 10.0
+    max_memory: float = 1048576
+    max_body_size: float | None = None
+    body_timeout: float | None = None
+    buffer: Literal["ahead", "whole"] = "ahead"
 
     def __post_init__(self) -> None:
         _check_flag("cancel", self.cancel)
-        _check_seconds("grace", self.grace, "math.inf to tell the app and never cancel it")
-        _check_seconds("cleanup_timeout", self.cleanup_timeout, "math.inf to wait for it")
-        _check_seconds("watch_after", self.watch_after, "math.inf never to read ahead of the app")
+        _check_number("grace", self.grace, SECONDS, "math.inf to tell the app and never cancel it")
+        _check_number("watch_after", self.watch_after, SECONDS, "math.inf never to read ahead")
+        _check_number("cleanup_timeout", self.cleanup_timeout, SECONDS, "math.inf to wait for it")
+        _check_number("max_memory", self.max_memory, BYTES, "math.inf never to use the disk")
+        if self.max_body_size is not None:
+            _check_number("max_body_size", self.max_body_size, BYTES, "None for no limit")
+        if self.body_timeout is not None:
+            _check_number("body_timeout", self.body_timeout, SECONDS, "None for no limit")
+        _check_choice("buffer", self.buffer, ("ahead", "whole"))
         if self.only is not None and not callable(self.only):
             raise TypeError(
                 "only must be a callable that takes the scope and says whether to guard the"
@@ -36,9 +49,17 @@ def _check_flag(name: str, value: object) -> None:
         raise TypeError(f"{name} must be True or False, not {value!r}")
 
 
-def _check_seconds(name: str, value: object, infinite: str) -> None:
-    expected = f"{name} must be a number of seconds, 0 or more ({infinite})"
+def _check_number(name: str, value: object, unit: str, or_else: str) -> None:
+    expected = f"{name} must be a number of {unit}, 0 or more ({or_else})"
     if isinstance(value, bool) or not isinstance(value, Real):
         raise TypeError(f"{expected}, not {value!r}")
     if math.isnan(value) or value < 0:
+        raise ValueError(f"{expected}, not {value!r}")
+
+
+def _check_choice(name: str, value: object, choices: tuple[str, ...]) -> None:
+    expected = f"{name} must be {' or '.join(map(repr, choices))}"
+    if not isinstance(value, str):
+        raise TypeError(f"{expected}, not {value!r}")
+    if value not in choices:
         raise ValueError(f"{expected}, not {value!r}")

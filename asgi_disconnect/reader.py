@@ -44,7 +44,7 @@ class Event(enum.IntEnum):
     """The app's own call ended: with a message, an error, or a cancellation.  So did the watcher's
     last."""
     DUE = 2
-    """It is time to watch."""
+    """It is time to watch, or what the app asks for is the watcher's to read."""
     DUE_LATER = 3
     """It is time to watch, once the app has asked for the body."""
     SURPLUS = 4
@@ -83,16 +83,17 @@ TABLE: Final[dict[Reader, dict[Event, Reader]]] = {
     Reader.APP: {
         Event.DONE: Reader.IDLE,
         Event.DUE: Reader.APP_THEN_WATCHER,
-        Event.DUE_LATER: Reader.APP_THEN_WATCHER,
         Event.DISCONNECT: Reader.GONE,
         Event.CLOSE: Reader.APP,
     },
     Reader.APP_THEN_WATCHER: {
         Event.DONE: Reader.WATCHER,
+        Event.DUE: Reader.APP_THEN_WATCHER,
         Event.DISCONNECT: Reader.GONE,
         Event.CLOSE: Reader.APP,
     },
     Reader.WATCHER: {
+        Event.DUE: Reader.WATCHER,
         Event.SURPLUS: Reader.IDLE,
         Event.FAILURE: Reader.FAILED,
         Event.DONE: Reader.IDLE,  # somebody else ended it, the end of the loop for one
@@ -106,6 +107,7 @@ TABLE: Final[dict[Reader, dict[Event, Reader]]] = {
         Event.DISCONNECT: Reader.GONE,
     },
     Reader.FAILED: {
+        Event.DUE: Reader.FAILED,
         Event.DISCONNECT: Reader.GONE,
         Event.CLOSE: Reader.IDLE,
     },
@@ -115,7 +117,6 @@ TABLE: Final[dict[Reader, dict[Event, Reader]]] = {
         Event.FAILURE: Reader.GONE,
         Event.DISCONNECT: Reader.GONE,
         Event.DUE: Reader.GONE,
-        Event.DUE_LATER: Reader.GONE,
         Event.CLOSE: Reader.GONE,
     },
 }

@@ -20,7 +20,7 @@ from ..types import App, Scope
 
 # Pauses, in seconds, before asking again whether the app has been reached: first a tick for a task
 # that was about to run, then longer for one inside a shield of its own.
-_PAUSES = (0.0, 0.0, 0.001, 0.002, 0.005, 0.01, 0.02)
+_PAUSES = (0.0, 0.0, 0.001, 0.002, 0.005)
 
 
 @functools.cache
@@ -41,8 +41,10 @@ class AsyncioGuard:
         "_cancellations",
         "_children",
         "_closed",
+        "_finishing",
         "_loop",
         "_outer_scope",
+        "_reached",
         "_task",
         "_task_info",
     )
@@ -51,7 +53,9 @@ class AsyncioGuard:
         self._task = task
         self._loop = loop
         self._children: list[asyncio.Task[None]] = []
+        self._finishing: list[asyncio.Task[None]] = []
         self._closed = False
+        self._reached = False
         # How often somebody else had asked for the task's cancellation when we began.
         if sys.version_info >= (3, 11):
             self._cancellations = task.cancelling()
@@ -83,7 +87,7 @@ class AsyncioGuard:
                 timer.cancel()
             exchange.close()
             self._closed = True
-            if self._children:
+            if self._children or self._finishing:
                 await self._end_children()
                 exchange.closed()
         if self._cancelled_by_others(unknown=False):
@@ -91,10 +95,15 @@ class AsyncioGuard:
             raise asyncio.CancelledError
         return None
 
-    def start(self, function: Callable[[], Coroutine[Any, Any, None]]) -> None:
-        """Run `function` beside the app, at the latest until the app ends."""
+    def start(
+        self, function: Callable[[], Coroutine[Any, Any, None]], *, finish: bool = False
+    ) -> None:
+        """Run `function` beside the app: until the app ends, or, with `finish`, to its own end."""
         if not self._closed:
-            self._children.append(self._loop.create_task(function()))
+            child = self._loop.create_task(function())
+            children = self._finishing if finish else self._children
+            children[:] = [other for other in children if not other.done()]
+            children.append(child)
 
     async def cancel_app(self, cleanup_timeout: float) -> None:
         """Cancel the app once; after `cleanup_timeout` seconds, at every await that it makes.
@@ -109,20 +118,39 @@ class AsyncioGuard:
         before = self._requests()
         self._outer_scope.cancel()
         self._app_scope.shield = True
-        while not self._reached(before):
+        self._reached = self._is_reached(before)
+        while not self._reached:
             pause = next(pauses, pause)
             await anyio.sleep(pause)
-            self._app_scope.shield = False
-            self._app_scope.shield = True
+            if not self._reached:
+                self._app_scope.shield = False
+                self._app_scope.shield = True
+                self._reached = self._is_reached(before)
         await anyio.sleep(cleanup_timeout)
         self._app_scope.shield = False
+
+    async def checkpoint(self) -> None:
+        """Called by the app itself: be reached here by a cancellation that has not reached it.
+
+        An app that is hardly ever outside shields of its own, as one that streams from a thread,
+        would else be reached by luck.
+        """
+        if self._reached or not self._outer_scope.cancel_called:
+            await asyncio.sleep(0)
+            return
+        self._reached = True
+        self._app_scope.shield = False
+        try:
+            await asyncio.sleep(0)
+        finally:
+            self._app_scope.shield = True
 
     if sys.version_info >= (3, 11):
 
         def _requests(self) -> int:
             return self._task.cancelling()
 
-        def _reached(self, before: int) -> bool:
+        def _is_reached(self, before: int) -> bool:
             return self._task.cancelling() > before
 
         def _cancelled_by_others(self, unknown: bool) -> bool:
@@ -138,7 +166,7 @@ class AsyncioGuard:
         def _requests(self) -> int:
             return 0
 
-        def _reached(self, before: int) -> bool:
+        def _is_reached(self, before: int) -> bool:
             return self._task_info.has_pending_cancellation()
 
         def _cancelled_by_others(self, unknown: bool) -> bool:
@@ -151,6 +179,7 @@ class AsyncioGuard:
         """Cancel what still runs and wait for it, without being a place where we are cancelled."""
         for child in self._children:
             child.cancel()
+        children = self._children + self._finishing
         deferred = None
         with _scope_class()(shield=True):
             while True:
@@ -159,16 +188,17 @@ class AsyncioGuard:
                     # of ours: before Python 3.13 the one that asyncio.TaskGroup made of it
                     # outlives the scope.
                     await asyncio.sleep(0)
-                    if all(child.done() for child in self._children):
+                    if all(child.done() for child in children):
                         break
-                    await asyncio.wait(self._children)
+                    await asyncio.wait(children)
                 except asyncio.CancelledError as error:
                     if self._cancelled_by_others(unknown=True):
                         deferred = error
-        for child in self._children:
+        for child in children:
             if not child.cancelled():
                 child.result()
         self._children.clear()
+        self._finishing.clear()
         if deferred is not None:
             # The caller's next await gets it, as if we had not awaited.
             self._repeat_cancellation(deferred)

@@ -9,6 +9,7 @@ from typing import Any
 
 import anyio
 from anyio.abc import TaskGroup
+from anyio.lowlevel import checkpoint
 
 from ..exchange import Exchange, logger
 from ..types import App, Scope
@@ -23,7 +24,7 @@ class TrioGuard:
 
     def __init__(self) -> None:
         self._app_scope = anyio.CancelScope()
-        self._child_scopes: list[anyio.CancelScope] = []
+        self._child_scopes: set[anyio.CancelScope] = set()
         self._closed = False
 
     async def run(self, exchange: Exchange, app: App, scope: Scope, watch_after: float) -> Any:
@@ -46,7 +47,6 @@ class TrioGuard:
             self._closed = True
             for child_scope in self._child_scopes:
                 child_scope.cancel()
-            self._child_scopes.clear()
         exchange.closed()
         try:
             if failure is not None:
@@ -59,22 +59,29 @@ class TrioGuard:
         finally:
             del failure
 
-    def start(self, function: Callable[[], Coroutine[Any, Any, None]]) -> None:
-        """Run `function` beside the app, at the latest until the app ends."""
+    def start(
+        self, function: Callable[[], Coroutine[Any, Any, None]], *, finish: bool = False
+    ) -> None:
+        """Run `function` beside the app: until the app ends, or, with `finish`, to its own end."""
         if not self._closed:
             # Shielded: a cancellation from outside ends the app, and then we end the child.  If
             # it ended the child as well, it would leave through the task group.
             child_scope = anyio.CancelScope(shield=True)
-            self._child_scopes.append(child_scope)
+            if not finish:
+                self._child_scopes.add(child_scope)
             self._task_group.start_soon(self._run_child, child_scope, function)
 
-    @staticmethod
     async def _run_child(
-        child_scope: anyio.CancelScope, function: Callable[[], Coroutine[Any, Any, None]]
+        self, child_scope: anyio.CancelScope, function: Callable[[], Coroutine[Any, Any, None]]
     ) -> None:
         with child_scope:
             await function()
+        self._child_scopes.discard(child_scope)
 
     async def cancel_app(self, cleanup_timeout: float) -> None:
         """Cancel the app, at each of its checkpoints from now on; cleanup shields itself."""
         self._app_scope.cancel()
+
+    async def checkpoint(self) -> None:
+        """Called by the app itself: be reached here by a cancellation that has not reached it."""
+        await checkpoint()

@@ -7,11 +7,20 @@ import pytest
 
 from asgi_disconnect import DisconnectMiddleware
 
+NUMBERS = [
+    "grace",
+    "watch_after",
+    "cleanup_timeout",
+    "max_memory",
+    "max_body_size",
+    "body_timeout",
+]
+
 
 async def app(scope: Any, receive: Any, send: Any) -> None: ...
 
 
-@pytest.mark.parametrize("name", ["grace", "watch_after", "cleanup_timeout"])
+@pytest.mark.parametrize("name", NUMBERS)
 @pytest.mark.parametrize(
     ("value", "error"),
     [
@@ -20,7 +29,6 @@ async def app(scope: Any, receive: Any, send: Any) -> None: ...
         (float("nan"), ValueError),
         (float("-inf"), ValueError),
         ("5", TypeError),
-        (None, TypeError),
         (True, TypeError),
         (1j, TypeError),
     ],
@@ -28,11 +36,11 @@ async def app(scope: Any, receive: Any, send: Any) -> None: ...
 def test_seconds_are_numbers_that_are_not_negative(
     name: str, value: Any, error: type[Exception]
 ) -> None:
-    with pytest.raises(error, match=rf"^{name} must be a number of seconds, 0 or more"):
+    with pytest.raises(error, match=rf"^{name} must be a number of (seconds|bytes), 0 or more"):
         DisconnectMiddleware(app, **{name: value})
 
 
-@pytest.mark.parametrize("name", ["grace", "watch_after", "cleanup_timeout"])
+@pytest.mark.parametrize("name", NUMBERS)
 @pytest.mark.parametrize("value", [0, 3, 0.5, float("inf"), Fraction(1, 2)])
 def test_any_real_number_from_0_to_infinity_is_seconds(name: str, value: Any) -> None:
     DisconnectMiddleware(app, **{name: value})
@@ -42,6 +50,12 @@ def test_any_real_number_from_0_to_infinity_is_seconds(name: str, value: Any) ->
 def test_cancel_is_a_bool(value: Any) -> None:
     with pytest.raises(TypeError, match=r"^cancel must be True or False"):
         DisconnectMiddleware(app, cancel=value)
+
+
+@pytest.mark.parametrize(("value", "error"), [("all", ValueError), (None, TypeError)])
+def test_buffer_is_one_of_two(value: Any, error: type[Exception]) -> None:
+    with pytest.raises(error, match=r"^buffer must be 'ahead' or 'whole'"):
+        DisconnectMiddleware(app, buffer=value)
 
 
 @pytest.mark.parametrize("value", ["/path", 5, [app]])
