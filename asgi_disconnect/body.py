@@ -25,7 +25,7 @@ rounding (CPython 3.10 to 3.13: 300 to 400)."""
 _MESSAGES_KEPT: Final = 16
 _SMALL: Final = 4096
 _PLAIN_KEYS: Final = frozenset({"type", "body", "more_body"})
-_BYTES: Final = (bytes, bytearray, memoryview)
+_BYTES: Final[tuple[type, ...]] = (bytes, bytearray, memoryview)
 Bytes = Any  # one of them
 
 
