@@ -27,6 +27,7 @@ def build(journal: Journal, wrap: Wrap | None, variant: str = "") -> Litestar:
         middleware=[] if wrap is None else [wrap],
         lifespan=[live],
         openapi_config=None,
+        logging_config=None,  # its own would take the place of pytest's
     )
 
 
