@@ -30,14 +30,19 @@ def tests(session: nox.Session) -> None:
         pytest(session, *session.posargs)
         return
     pytest(session, f"--ignore={DJANGO_TESTS}")
-    for django in djangos(session):
-        session.install(f"django~={django}.0")
-        pytest(session, DJANGO_TESTS)
+    each_django(session)
 
 
 nox.session(tests)
 for version in nox.project.python_versions(PROJECT):
     nox.session(tests, name=f"tests-{version}", python=version)
+
+
+@nox.session
+def django(session: nox.Session) -> None:
+    """What `tests` does for Django, alone."""
+    install(session, "tests")
+    each_django(session, *session.posargs)
 
 
 @nox.session
@@ -118,20 +123,18 @@ def pytest(session: nox.Session, *arguments: str) -> None:
         session.run("python", "-m", "pytest", *arguments, env={"PYTHONPATH": ""})
 
 
+def each_django(session: nox.Session, *arguments: str) -> None:
+    """Run Django's tests with one version after the other, of those that run on this Python."""
+    show = "import sys; print('%d.%d' % sys.version_info[:2])"
+    this = _version(str(session.run("python", "-c", show, silent=True, log=False)))
+    for version, (first, last) in DJANGOS.items():
+        if _version(first) <= this <= _version(last):
+            session.install(f"django~={version}.0")
+            pytest(session, DJANGO_TESTS, *arguments)
+
+
 def python(session: nox.Session) -> str:
     return str(Path(session.bin) / "python")
-
-
-def djangos(session: nox.Session) -> list[str]:
-    """The versions of Django that run on the session's Python."""
-    show = "import sys; print(*sys.version_info[:2])"
-    shown = session.run("python", "-c", show, silent=True, log=False)
-    major, minor = (int(part) for part in str(shown).split())
-    return [
-        django
-        for django, (first, last) in DJANGOS.items()
-        if _version(first) <= (major, minor) <= _version(last)
-    ]
 
 
 def _version(text: str) -> tuple[int, ...]:
