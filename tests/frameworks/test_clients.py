@@ -11,12 +11,12 @@ import pytest
 from asgi_disconnect import DisconnectMiddleware
 
 from .apps import FRAMEWORKS, Framework
+from .generators import left_to_be_collected
 from .journal import Journal
 
 pytestmark = [
     pytest.mark.usefixtures("silence"),
-    # httpx leaves its body to trio when an app stops reading.
-    pytest.mark.filterwarnings("ignore:Async generator 'httpx:ResourceWarning"),
+    left_to_be_collected,
 ]
 
 BODY = bytes(range(256)) * 500

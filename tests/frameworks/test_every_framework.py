@@ -11,13 +11,13 @@ from asgi_disconnect import DisconnectMiddleware
 
 from .apps import FRAMEWORKS, Framework
 from .connection import Connection, exchange, serving
+from .generators import left_to_be_collected
 from .journal import Journal
 
 pytestmark = [
     pytest.mark.anyio,
     pytest.mark.usefixtures("silence"),
-    # Before 1.10 Starlette's BaseHTTPMiddleware leaves this generator to trio, wrapped or not.
-    pytest.mark.filterwarnings("ignore:Async generator 'starlette.requests:ResourceWarning"),
+    left_to_be_collected,
 ]
 
 PIECES = [bytes([number]) * 1000 * number for number in range(1, 6)]

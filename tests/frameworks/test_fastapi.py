@@ -9,6 +9,7 @@ import pytest
 from asgi_disconnect import DisconnectMiddleware
 
 from .connection import Connection, exchange, serving
+from .generators import left_to_be_collected
 from .journal import Journal
 
 pytest.importorskip("fastapi")
@@ -20,9 +21,7 @@ from pydantic import BaseModel
 pytestmark = [
     pytest.mark.anyio,
     pytest.mark.usefixtures("silence"),
-    # Starlette leaves some of its generators to trio when it is cancelled; others do it, too.
-    pytest.mark.filterwarnings("ignore:Async generator 'starlette:ResourceWarning"),
-    pytest.mark.filterwarnings("ignore:Async generator 'fastapi:ResourceWarning"),
+    left_to_be_collected,
 ]
 
 Place = Callable[..., Any]

@@ -12,6 +12,7 @@ from anyio.lowlevel import checkpoint
 from asgi_disconnect import DisconnectMiddleware
 
 from .connection import RAISES, Connection, exchange, serving
+from .generators import left_to_be_collected
 from .journal import Journal
 
 pytest.importorskip("starlette")
@@ -28,8 +29,7 @@ from starlette.routing import Mount, Route
 pytestmark = [
     pytest.mark.anyio,
     pytest.mark.usefixtures("silence"),
-    # Starlette leaves some of its generators to trio when it is cancelled; others do it, too.
-    pytest.mark.filterwarnings("ignore:Async generator 'starlette:ResourceWarning"),
+    left_to_be_collected,
 ]
 
 Place = Callable[..., Any]
