@@ -1,0 +1,200 @@
+"""Is the middleware transparent?  Ask the test suites of Starlette and Django.
+
+    python tests/transparency/run.py [SUITE ...]
+
+Runs each suite twice, as it is and with every application in it inside `DisconnectMiddleware`, and
+names the tests that pass the first time and fail the second.  Each of those is run once more, both
+ways, and forgiven if it passes then.  Ends with status 1 if a test is left that fails for the
+middleware, or if too little was wrapped for the run to prove anything.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from environment import Environment, NoInterpreter, prepare
+from suites import SUITES, Suite
+
+TEST_TIMEOUT = 15
+"""Seconds for a test: a middleware that is wrong hangs many."""
+RUN_TIMEOUT = 1800
+MOST_TO_RETRY = 100
+MOST_TO_NAME = 50
+
+
+@dataclass(frozen=True)
+class Run:
+    """What came of running a suite."""
+
+    outcomes: dict[str, str]
+    """By test: passed, failed or skipped."""
+    calls: "Counter[str]"
+    """Calls of an application that were wrapped, by the type of their scope."""
+    seconds: float
+    log: Path
+
+    @property
+    def passed(self) -> set[str]:
+        return {test for test, outcome in self.outcomes.items() if outcome == "passed"}
+
+    def __str__(self) -> str:
+        tally = Counter(self.outcomes.values())
+        counts = ", ".join(f"{tally[kind]} {kind}" for kind in ("passed", "failed", "skipped"))
+        return f"{counts} ({self.seconds:.0f} s)"
+
+
+class Tests:
+    """A suite in its environment."""
+
+    def __init__(self, suite: Suite, environment: Environment, options: dict[str, object]) -> None:
+        self._suite = suite
+        self._environment = environment
+        self._options = options
+
+    def run(self, tests: Iterable[str], *, wrapped: bool, again: bool = False) -> Run:
+        with tempfile.TemporaryDirectory() as scratch:
+            outcomes, calls = Path(scratch, "outcomes"), Path(scratch, "calls")
+            outcomes.touch()
+            calls.touch()
+            log = self._environment.home / (
+                f"{'wrapped' if wrapped else 'plain'}{'-again' if again else ''}.log"
+            )
+            variables = {
+                "TRANSPARENCY_OUTCOMES": str(outcomes),
+                "TRANSPARENCY_CALLS": str(calls),
+                "PATH": os.pathsep.join([str(self._environment.python.parent), os.environ["PATH"]]),
+            }
+            if wrapped:
+                variables["TRANSPARENCY_OPTIONS"] = json.dumps(self._options)
+            if self._suite.django:
+                variables["TRANSPARENCY_UNITTEST"] = str(TEST_TIMEOUT)
+            begin = time.monotonic()
+            with log.open("w") as output:
+                subprocess.run(
+                    [str(self._environment.python), *self._arguments(), *tests],
+                    cwd=self._environment.source / ("tests" if self._suite.django else ""),
+                    env={**_inherited(), **variables},
+                    stdin=subprocess.DEVNULL,
+                    stdout=output,
+                    stderr=subprocess.STDOUT,
+                    timeout=RUN_TIMEOUT,
+                )
+            seconds = time.monotonic() - begin
+            return Run(_outcomes(outcomes), _calls(calls), seconds, log)
+
+    def _arguments(self) -> list[str]:
+        if self._suite.django:
+            return ["runtests.py", "--parallel=1", "--noinput"]
+        return [
+            *("-m", "pytest", "-q", "--tb=short", "-p", "outcomes", "-p", "no:cacheprovider"),
+            *("-o", "addopts=", "--continue-on-collection-errors", f"--timeout={TEST_TIMEOUT}"),
+        ]
+
+
+def _inherited() -> dict[str, str]:
+    """What the suite inherits: nothing that leads it to another Python's packages."""
+    unwanted = {"PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV", "DJANGO_SETTINGS_MODULE"}
+    return {name: value for name, value in os.environ.items() if name not in unwanted}
+
+
+def _outcomes(file: Path) -> dict[str, str]:
+    outcomes: dict[str, str] = {}
+    for line in file.read_text().splitlines():
+        test, outcome = json.loads(line)
+        if outcomes.get(test) != "failed":
+            outcomes[test] = outcome
+    return outcomes
+
+
+def _calls(file: Path) -> "Counter[str]":
+    calls: Counter[str] = Counter()
+    for line in file.read_text().splitlines():
+        calls.update(json.loads(line))
+    return calls
+
+
+def is_transparent(name: str, cache: Path, options: dict[str, object]) -> bool:
+    """Run the suite of that name, and print what came of it."""
+    suite = SUITES[name]
+    print(f"\n{name}: {suite.sdist}", flush=True)
+    try:
+        environment = prepare(name, suite, cache)
+    except NoInterpreter as error:
+        print(f"  skipped: {error}")
+        return True
+    tests = Tests(suite, environment, options)
+    plain = tests.run(suite.tests, wrapped=False)
+    print(f"  plain    {plain}", flush=True)
+    wrapped = tests.run(suite.tests, wrapped=True)
+    print(f"  wrapped  {wrapped}")
+    counts = ", ".join(f"{count} {kind}" for kind, count in wrapped.calls.most_common())
+    print(f"  calls    {counts or 'none'}")
+
+    broken = plain.passed - wrapped.passed
+    expected = {test for test in broken if test.partition("[")[0] in suite.incompatible}
+    broken -= expected
+    flaky: set[str] = set()
+    if 0 < len(broken) <= MOST_TO_RETRY:
+        again = sorted(broken)
+        plain_again = tests.run(again, wrapped=False, again=True)
+        wrapped_again = tests.run(again, wrapped=True, again=True)
+        flaky = broken - (plain_again.passed - wrapped_again.passed)
+        broken -= flaky
+
+    for title, names in (("expected", expected), ("flaky", flaky), ("BROKEN", broken)):
+        for test in sorted(names)[:MOST_TO_NAME]:
+            print(f"  {title}: {test}")
+        if len(names) > MOST_TO_NAME:
+            print(f"  {title}: {len(names) - MOST_TO_NAME} more")
+    for test in {test.partition("[")[0] for test in expected}:
+        print(f"  ({test.rpartition('::')[2]}: {suite.incompatible[test]})")
+    if not plain.passed or wrapped.calls["http"] < suite.fewest_calls:
+        print(
+            f"  PROVES NOTHING: {len(plain.passed)} tests passed plain, and"
+            f" {wrapped.calls['http']} HTTP exchanges were wrapped, of"
+            f" {suite.fewest_calls} at the least"
+        )
+        print(f"  see {plain.log} and {wrapped.log}")
+        return False
+    if broken:
+        print(f"  see {wrapped.log}")
+    return not broken
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("suites", nargs="*", metavar="SUITE", help=f"of {', '.join(SUITES)}")
+    parser.add_argument(
+        "--cache",
+        type=Path,
+        default=Path(tempfile.gettempdir(), "asgi-disconnect-transparency"),
+        help="where the suites and their environments are kept (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--watch-after", type=float, metavar="SECONDS", help="the middleware's option"
+    )
+    arguments = parser.parse_args()
+    names = arguments.suites or [*SUITES]
+    for name in names:
+        if name not in SUITES:
+            parser.error(f"no suite {name!r}, only {', '.join(SUITES)}")
+    options: dict[str, object] = {}
+    if arguments.watch_after is not None:
+        options["watch_after"] = arguments.watch_after
+    cache = arguments.cache.resolve()
+    verdicts = [is_transparent(name, cache, options) for name in names]
+    return 0 if all(verdicts) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
