@@ -4,6 +4,7 @@ Every session installs the project as a user would, not editable.  The tests run
 checkout without the package's sources, so that it is the installed package that they import.
 """
 
+import os
 import shutil
 import sys
 from pathlib import Path
@@ -33,9 +34,15 @@ def tests(session: nox.Session) -> None:
     each_django(session)
 
 
+def interpreter(version: str) -> str:
+    """What nox is to look for: pyenv's, on the path only while it is switched on, or any."""
+    pyenv = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv"))
+    return next(map(str, pyenv.glob(f"versions/{version}.*/bin/python")), version)
+
+
 nox.session(tests)
 for version in nox.project.python_versions(PROJECT):
-    nox.session(tests, name=f"tests-{version}", python=version)
+    nox.session(tests, name=f"tests-{version}", python=interpreter(version), default=False)
 
 
 @nox.session
