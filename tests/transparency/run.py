@@ -26,6 +26,7 @@ from suites import SUITES, Suite
 TEST_TIMEOUT = 15
 """Seconds for a test: a middleware that is wrong hangs many."""
 RUN_TIMEOUT = 1800
+"""Seconds for a run; what has not been run then has failed."""
 MOST_TO_RETRY = 100
 MOST_TO_NAME = 50
 
@@ -78,15 +79,18 @@ class Tests:
                 variables["TRANSPARENCY_UNITTEST"] = str(TEST_TIMEOUT)
             begin = time.monotonic()
             with log.open("w") as output:
-                subprocess.run(
-                    [str(self._environment.python), *self._arguments(), *tests],
-                    cwd=self._environment.source / ("tests" if self._suite.django else ""),
-                    env={**_inherited(), **variables},
-                    stdin=subprocess.DEVNULL,
-                    stdout=output,
-                    stderr=subprocess.STDOUT,
-                    timeout=RUN_TIMEOUT,
-                )
+                try:
+                    subprocess.run(
+                        [str(self._environment.python), *self._arguments(), *tests],
+                        cwd=self._environment.source / ("tests" if self._suite.django else ""),
+                        env={**_inherited(), **variables},
+                        stdin=subprocess.DEVNULL,
+                        stdout=output,
+                        stderr=subprocess.STDOUT,
+                        timeout=RUN_TIMEOUT,
+                    )
+                except subprocess.TimeoutExpired as expired:
+                    print(f"  given up: {expired}")
             seconds = time.monotonic() - begin
             return Run(_outcomes(outcomes), _calls(calls), seconds, log)
 
@@ -137,6 +141,13 @@ def is_transparent(name: str, cache: Path, options: dict[str, object]) -> bool:
     print(f"  wrapped  {wrapped}")
     counts = ", ".join(f"{count} {kind}" for kind, count in wrapped.calls.most_common())
     print(f"  calls    {counts or 'none'}")
+    for run in (plain, wrapped):
+        if not run.passed:
+            print("  NOTHING PASSED:", *run.log.read_text().splitlines()[-10:], sep="\n    ")
+            return False
+    if wrapped.calls["http"] < suite.fewest_calls:
+        print(f"  PROVES NOTHING: {suite.fewest_calls} HTTP exchanges are the least")
+        return False
 
     broken = plain.passed - wrapped.passed
     expected = {test for test in broken if test.partition("[")[0] in suite.incompatible}
@@ -156,14 +167,6 @@ def is_transparent(name: str, cache: Path, options: dict[str, object]) -> bool:
             print(f"  {title}: {len(names) - MOST_TO_NAME} more")
     for test in {test.partition("[")[0] for test in expected}:
         print(f"  ({test.rpartition('::')[2]}: {suite.incompatible[test]})")
-    if not plain.passed or wrapped.calls["http"] < suite.fewest_calls:
-        print(
-            f"  PROVES NOTHING: {len(plain.passed)} tests passed plain, and"
-            f" {wrapped.calls['http']} HTTP exchanges were wrapped, of"
-            f" {suite.fewest_calls} at the least"
-        )
-        print(f"  see {plain.log} and {wrapped.log}")
-        return False
     if broken:
         print(f"  see {wrapped.log}")
     return not broken
