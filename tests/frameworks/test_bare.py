@@ -156,6 +156,23 @@ async def test_an_app_that_was_told_may_still_end_in_its_own_way(manner: str) ->
     assert journal.notes == ["told", "ended"]
 
 
+async def test_an_error_after_the_response_comes_out_though_the_app_heard_of_the_end(
+    manner: str,
+) -> None:
+    failure = ValueError("background work failed")
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await respond(send, b"done")
+        while (await receive())["type"] != "http.disconnect":
+            pass
+        raise failure
+
+    connection = Connection(manner=manner)
+    async with serving(DisconnectMiddleware(app, watch_after=0), connection):
+        await connection.is_over()
+    assert connection.error is failure
+
+
 async def test_an_app_that_was_told_is_cancelled_after_its_grace(manner: str) -> None:
     journal = Journal()
 
