@@ -61,9 +61,9 @@ def prepare(name: str, suite: Suite, cache: Path) -> Environment:
     pip(environment, "install", "--force-reinstall", "--no-deps", PROJECT)
     pip(environment, "install", "asgi-disconnect")  # what it depends on
     (site_packages,) = (home / "venv").glob("lib/python*/site-packages")
-    (site_packages / "transparency.pth").write_text(
-        f"{HERE / 'hook'}\nimport asgi_entrances, outcomes\n"
-    )
+    for module in (HERE / "hook").glob("*.py"):
+        shutil.copy(module, site_packages)
+    (site_packages / "transparency.pth").write_text(_AT_START_UP)
     return environment
 
 
