@@ -4,6 +4,7 @@ The facts are asserted by `test_server_facts.py` on the bare app, so that a serv
 that changes one is noticed; the other tests take from here what cannot be promised (contract §8).
 """
 
+import sys
 from dataclasses import dataclass
 from importlib.util import find_spec
 
@@ -47,9 +48,10 @@ class Configuration:
     extensions: tuple[str, ...] | None = None
     state: bool = True
     sigterm: str = "waits"
-    """What SIGTERM does to a running app: "waits" for it, or "cancels" it at once."""
-    sigterm_cancels: bool = True
-    """When the time that `graceful` gives is over, the app is cancelled."""
+    """What SIGTERM does to a running app: the server "waits" for it, or "cancels" it."""
+    sigterm_overdue: str = "kills"
+    """What becomes of an app that still runs when the time that `graceful` gives is over:
+    the server "cancels" it, "cancels and hangs" then, "kills" the process, or "waits" on."""
 
     @property
     def ways(self) -> tuple[str, ...]:
@@ -70,12 +72,16 @@ def _hypercorn(worker_class: str) -> tuple[str, ...]:
     return ("hypercorn", APP, "--bind", "127.0.0.1:{port}", "--worker-class", worker_class)
 
 
+# It closes its listener before it cancels, and that waits for all connections since Python 3.12.
+_CLOSE_WAITS = sys.version_info >= (3, 12)
+
 CONFIGURATIONS = (
     Configuration(
         name="uvicorn-h11",
         needs=("uvicorn", "h11"),
         command=_uvicorn("h11", "asyncio"),
         graceful=("--timeout-graceful-shutdown", "1"),
+        sigterm_overdue="cancels",
         sees_past_pipelined=True,
     ),
     Configuration(
@@ -83,12 +89,14 @@ CONFIGURATIONS = (
         needs=("uvicorn", "httptools"),
         command=_uvicorn("httptools", "asyncio"),
         graceful=("--timeout-graceful-shutdown", "1"),
+        sigterm_overdue="cancels",
     ),
     Configuration(
         name="uvicorn-uvloop",
         needs=("uvicorn", "httptools", "uvloop"),
         command=_uvicorn("httptools", "uvloop"),
         graceful=("--timeout-graceful-shutdown", "1"),
+        sigterm_overdue="cancels",
     ),
     Configuration(
         name="hypercorn-asyncio",
@@ -100,6 +108,7 @@ CONFIGURATIONS = (
         repeats_disconnect=False,
         spec_version="2.1",
         extensions=(),
+        sigterm_overdue="waits" if _CLOSE_WAITS else "cancels",
     ),
     Configuration(
         name="hypercorn-trio",
@@ -112,6 +121,7 @@ CONFIGURATIONS = (
         poll_hears=False,
         spec_version="2.1",
         extensions=(),
+        sigterm_overdue="cancels",
     ),
     Configuration(
         name="hypercorn-h2c",
@@ -127,6 +137,7 @@ CONFIGURATIONS = (
             "http.response.push",
             "http.response.trailers",
         ),
+        sigterm_overdue="waits" if _CLOSE_WAITS else "cancels and hangs",
     ),
     Configuration(
         name="daphne",
@@ -140,6 +151,8 @@ CONFIGURATIONS = (
         answers_for_silent_app=False,
         spec_version=None,
         state=False,
+        sigterm="cancels",
+        sigterm_overdue="cancels",
     ),
     Configuration(
         name="granian",

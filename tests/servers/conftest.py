@@ -72,7 +72,7 @@ def start_server() -> Iterator[Start]:
 
     yield start
     for server in started:
-        server.stop()
+        server.stop(patience=1)
 
 
 def _skip_if_missing(configuration: Configuration) -> None:

@@ -88,9 +88,7 @@ class Http2Client:
                 self._status[event.stream_id] = int(dict(event.headers)[b":status"])
             elif isinstance(event, h2.events.DataReceived):
                 self._body[event.stream_id] += event.data
-                self._h2.acknowledge_received_data(
-                    event.flow_controlled_length, event.stream_id
-                )
+                self._h2.acknowledge_received_data(event.flow_controlled_length, event.stream_id)
             elif isinstance(event, h2.events.StreamEnded):
                 self._ended.add(event.stream_id)
         self._flush()

@@ -1,9 +1,11 @@
 """The test's end of the line to the served app: what happened to each request, in order."""
 
+import contextlib
 import socket
 import threading
 import time
 from collections.abc import Callable
+
 
 class Journal:
     """Listens on a free port, keeps what it is told, and opens gates."""
@@ -14,8 +16,9 @@ class Journal:
         self._lines: list[socket.socket] = []
         self._stories: dict[str, list[str]] = {}
         self._news = threading.Condition()
-        self._threads = [threading.Thread(target=self._accept)]
-        self._threads[0].start()
+        self._readers: list[threading.Thread] = []
+        self._accepting = threading.Thread(target=self._accept)
+        self._accepting.start()
 
     def _accept(self) -> None:
         while True:
@@ -24,8 +27,8 @@ class Journal:
             except OSError:
                 return
             self._lines.append(line)
-            self._threads.append(threading.Thread(target=self._read, args=[line]))
-            self._threads[-1].start()
+            self._readers.append(threading.Thread(target=self._read, args=[line]))
+            self._readers[-1].start()
 
     def _read(self, line: socket.socket) -> None:
         try:
@@ -53,9 +56,7 @@ class Journal:
             key, "the end", lambda each: each == "returned" or each.startswith("raised"), timeout
         )
 
-    def _wait(
-        self, key: str, name: str, is_it: Callable[[str], bool], timeout: float
-    ) -> list[str]:
+    def _wait(self, key: str, name: str, is_it: Callable[[str], bool], timeout: float) -> list[str]:
         deadline = time.monotonic() + timeout
         with self._news:
             while True:
@@ -72,12 +73,15 @@ class Journal:
         for line in self._lines:
             line.sendall(f"{key}\n".encode())
 
+    def read_up(self) -> None:
+        """Wait for the end of all that is told; the server has exited."""
+        for reader in self._readers:
+            reader.join(10)
+
     def close(self) -> None:
         for each in (self._listener, *self._lines):
-            try:
+            with contextlib.suppress(OSError):
                 each.shutdown(socket.SHUT_RDWR)
-            except OSError:
-                pass
             each.close()
-        for thread in self._threads:
-            thread.join(10)
+        self._accepting.join(10)
+        self.read_up()

@@ -1,5 +1,6 @@
 """A server in a subprocess, as a user would start it, and the line to the app that it runs."""
 
+import contextlib
 import itertools
 import os
 import re
@@ -119,9 +120,7 @@ class RunningServer:
         """The lines at WARNING or above since the last call."""
         text = os.pread(self._log.fileno(), 1 << 20, self._read_up_to).decode(errors="replace")
         self._read_up_to += len(text.encode())
-        return [
-            line for line in text.splitlines() if COMPLAINT.search(line) and line != NOISE
-        ]
+        return [line for line in text.splitlines() if COMPLAINT.search(line) and line != NOISE]
 
     def expect_complaints(self) -> None:
         """The server has a right to what it has logged, or logs soon."""
@@ -130,6 +129,27 @@ class RunningServer:
     def terminate(self) -> None:
         """Ask it to stop."""
         self.process.terminate()
+
+    def wait_until_deaf(self) -> None:
+        """Wait until it answers no new connection any more."""
+        while True:
+            try:
+                client = Http1Client(self.address)
+            except ConnectionRefusedError:
+                return
+            self._clients.append(client)
+            # Where another process holds the listening socket, nothing but silence tells.
+            client.socket.settimeout(0.5)
+            try:
+                client.request(f"/bare/quick/{self.new_key()}")
+                client.response()
+            except OSError:
+                return
+
+    def wait_for_exit(self) -> None:
+        """Wait until it has exited by itself."""
+        self.process.wait(20)
+        self.journal.read_up()
 
     def stop(self, patience: float = 10) -> None:
         """Stop it and whatever it has started, if need be by force after `patience` seconds."""
@@ -140,10 +160,8 @@ class RunningServer:
         except subprocess.TimeoutExpired:
             pass
         finally:
-            try:
+            with contextlib.suppress(ProcessLookupError):
                 os.killpg(self.process.pid, signal.SIGKILL)
-            except ProcessLookupError:
-                pass
             self.process.wait()
             self.journal.close()
             self._log.close()

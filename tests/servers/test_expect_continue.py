@@ -4,9 +4,7 @@ from .configurations import CONFIGURATIONS
 from .http1 import Http1Client
 from .running import RunningServer
 
-SERVERS = [
-    each for each in CONFIGURATIONS if each.calls_on_partial_upload and not each.http2
-]
+SERVERS = [each for each in CONFIGURATIONS if each.calls_on_partial_upload and not each.http2]
 
 
 def request(server: RunningServer, handler: str) -> tuple[str, Http1Client]:

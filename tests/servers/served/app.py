@@ -1,7 +1,7 @@
 """What the servers of `tests/servers` run: small applications, guarded and bare.
 
 A request to ``/<mode>/<handler>/<key>`` calls one handler in one mode.  What happens to it is told
-to the test at once, over a socket that the test listens on (``JOURNAL``), as lines ``<key> <what>``;
+to the test at once, as lines ``<key> <what>`` over a socket that the test listens on (``JOURNAL``);
 the test opens the handler's gate over the same socket.  So neither side has to sleep or to poll.
 """
 
