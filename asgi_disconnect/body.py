@@ -41,18 +41,19 @@ class _Spilled:
 class Body:
     """The unread part of one request's body."""
 
-    __slots__ = ("_block_size", "_entries", "_lock", "_max_memory", "_spool", "memory")
+    __slots__ = ("_block_size", "_entries", "_lock", "_room", "_spool", "memory")
 
     def __init__(self, max_memory: float) -> None:
-        self._max_memory = max_memory
-        # One block is always free for what is on its way to the disk: writing single bytes there
-        # would cost a thread's work each.
         self._block_size = int(max(1024, min(65536, max_memory // 4)))
+        # Room for a block is always free at either end: for what is on its way to the disk, since
+        # writing single bytes there would cost a thread's work each, and for what comes from it.
+        self._room = max_memory - 2 * (self._block_size + OVERHEAD) - OVERHEAD
         self._entries: deque[Message | bytearray | _Spilled] = deque()
         self._spool: Spool | None = None
         self._lock: anyio.Lock | None = None
         self.memory = 0
-        """Bytes that are held in memory, overhead included."""
+        """Bytes that are held in memory, overhead included: never more than `max_memory`, or 4 KiB
+        if that is more, as far as messages can be joined and stored."""
 
     def __bool__(self) -> bool:
         """Whether anything is unread."""
@@ -64,13 +65,16 @@ class Body:
         """Keep `message`; false if there is no room, and `spill()` is to be awaited instead."""
         body = _plain_body(message)
         entries = self._entries
-        room = self._max_memory - self._block_size - self.memory
         if body is None:  # cannot be joined or stored: handed over as it is
             entries.append(message)
             self.memory += _cost(message)
             return True
         size = _size(body)
-        fits = size + OVERHEAD <= room
+        if not size and not message.get("more_body"):  # room for it is free
+            entries.append(message)
+            self.memory += OVERHEAD
+            return True
+        fits = self.memory + size + OVERHEAD <= self._room
         if fits and (size > _SMALL or len(entries) < _MESSAGES_KEPT):
             entries.append(message)
             self.memory += size + OVERHEAD
@@ -130,7 +134,11 @@ class Body:
             if not isinstance(last, _Spilled):
                 last = _Spilled()
                 entries.append(last)
-            last.size += await self._spool.put(pieces)
+            try:
+                last.size += await self._spool.put(pieces)
+            finally:
+                if not last.size:
+                    entries.pop()
             if not message.get("more_body"):
                 self._append_end()
 
@@ -160,8 +168,11 @@ class Body:
 
     async def aclose(self) -> None:
         """Forget all that is unread, and give the disk's space back."""
-        self._entries.clear()
-        if self._spool is not None:
+        if self._lock is None or self._spool is None:
+            self._entries.clear()
+            return
+        async with self._lock:  # a task that the app has left behind may be loading
+            self._entries.clear()
             await self._spool.aclose()
 
     def _append_end(self) -> None:
@@ -173,7 +184,7 @@ class Body:
 def size_of_body(message: Message) -> int:
     """How many bytes of the body `message` brings."""
     body: Any = message.get("body")
-    return _size(body) if isinstance(body, _BYTES) else 0
+    return _size(body) if _is_bytes(body) else 0
 
 
 def _plain_body(message: Message) -> Bytes:
@@ -181,7 +192,11 @@ def _plain_body(message: Message) -> Bytes:
     if message.get("type") != "http.request" or not message.keys() <= _PLAIN_KEYS:
         return None
     body: Any = message.get("body", b"")
-    return body if isinstance(body, _BYTES) else None
+    return body if _is_bytes(body) else None
+
+
+def _is_bytes(value: object) -> bool:
+    return isinstance(value, _BYTES)
 
 
 def _size(body: Bytes) -> int:
@@ -190,7 +205,7 @@ def _size(body: Bytes) -> int:
 
 def _cost(message: Message) -> int:
     values: Iterable[Any] = message.values()
-    return OVERHEAD + sum(_size(value) for value in values if isinstance(value, _BYTES))
+    return OVERHEAD + sum(_size(value) for value in values if _is_bytes(value))
 
 
 def _piece(body: bytes) -> Message:

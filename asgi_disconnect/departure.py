@@ -1,18 +1,23 @@
-"""What a premature disconnect does to the app: told first, then cancelled.
+"""What becomes of the app when its client leaves: told first, then cancelled.
 
-Contract §4, and the only place that decides it.  The exchange has latched the disconnect and woken
-whoever waits for it before this runs.  Django, Quart and streaming responses listen for themselves
-and clean up when told, which they do not when they are cancelled from outside; so an app that
-listens gets `grace` seconds, and one that does not is cancelled at once.
+Contract §4, and the only place that decides it.  Django, Quart and streaming responses listen for
+the disconnect and clean up when they are told, which they do not when they are cancelled from
+outside; so an app that listens gets `grace` seconds, and one that does not is cancelled at once.
 """
 
-import math
-from typing import Literal, Protocol
+import inspect
+import logging
+import threading
+from collections.abc import Callable, Coroutine
+from typing import Any, Final, Literal, Protocol
 
-from anyio import sleep
+import anyio
 from anyio.lowlevel import checkpoint
 
 from .options import Options
+from .threads import Threads
+
+logger: logging.Logger = logging.getLogger("asgi_disconnect")
 
 Cause = Literal["disconnect", "send_error", "body_too_large", "body_timeout", "no_storage"]
 """Why the exchange cannot be completed.
@@ -21,14 +26,18 @@ The client has left, because the server's `receive` said so or its `send` raised
 be received, because it is too large, does not arrive, or cannot be kept.
 """
 
+Outcome = Literal["told", "cancelled", "overran", "ignored", "finished"]
+"""What became of the app; `DisconnectReport` says what each means."""
+
+Callback = Callable[[], Any]
+"""Sync or async."""
+
+# Not anyio's default ones: a callback that cancels a connection may be what frees those.
+_callback_threads: Final = Threads("asgi_disconnect.callbacks", 40)
+
 
 class Departing(Protocol):
     """What is to be known of an exchange whose client has left."""
-
-    told: bool
-    """The app has been given the disconnect."""
-    cancelled: bool
-    """We have cancelled the app."""
 
     @property
     def complete(self) -> bool:
@@ -41,29 +50,187 @@ class Departing(Protocol):
         ...
 
 
-class Cancellable(Protocol):
-    """What can be done to the app."""
+class Guard(Protocol):
+    """The part that runs tasks."""
 
-    async def cancel_app(self, cleanup_timeout: float) -> None:
-        """Cancel it, and give the cleanup that this begins `cleanup_timeout` seconds."""
+    def start(
+        self, function: Callable[[], Coroutine[Any, Any, None]], *, finish: bool = False
+    ) -> None:
+        """Run `function` beside the app: until the app ends, or, with `finish`, to its own end."""
+
+    def call_threadsafe(self, function: Callable[[], object]) -> None:
+        """Call `function` on the loop's thread, whatever thread this is."""
+
+    async def cancel_app(self) -> None:
+        """Cancel the app, once where that can be had, and return when it has been reached."""
+
+    def cancel_for_good(self) -> None:
+        """Cancel the app at every await from now on."""
 
     async def checkpoint(self) -> None:
         """Called by the app itself: be reached here by a cancellation that has not reached it."""
 
 
-async def carry_out(exchange: Departing, options: Options, guard: Cancellable) -> None:
-    """Do to the app what `options` say; is itself cancelled when the app ends before."""
-    if not options.cancel:
-        return
-    # A call of `receive()` that waits takes a tick to return, and the end of the response may be on
-    # its way in this very tick; neither is to be cancelled.  Two, since trio runs a tick's tasks in
-    # any order.
-    await checkpoint()
-    await checkpoint()
-    if exchange.told:
-        if options.grace == math.inf:
+class Departure:
+    """One client's departure: whether it has happened, and what it does to the app."""
+
+    __slots__ = (
+        "_callbacks",
+        "_critical",
+        "_guard",
+        "_happened",
+        "_lock",
+        "_not_critical",
+        "_options",
+        "cancelled",
+        "cause",
+        "ignored",
+        "overran",
+        "told",
+    )
+
+    def __init__(self, options: Options, guard: Guard) -> None:
+        self._options = options
+        self._guard = guard
+        self._lock = threading.Lock()  # what a handle may do from any thread
+        self._callbacks: list[Callback] = []
+        self._critical = 0
+        self._not_critical: anyio.Event | None = None
+        self._happened: anyio.Event | None = None
+        self.cause: Cause | None = None
+        """Why the response will not be completed, once that is so."""
+        self.told: bool = False
+        """The app has been given the disconnect."""
+        self.ignored: bool = False
+        """The app is not to be cancelled."""
+        self.cancelled: bool = False
+        """We have cancelled the app."""
+        self.overran: bool = False
+        """The app has not ended in the time that it was given."""
+
+    @property
+    def refused(self) -> bool:
+        """We have refused the request."""
+        return self.cause in ("body_too_large", "body_timeout", "no_storage")
+
+    @property
+    def drops(self) -> bool:
+        """What the app sends is dropped: some servers would block it for ever (hypercorn's h2)."""
+        return self.cancelled or self.refused
+
+    @property
+    def abandoned(self) -> bool:
+        """What the app raises is because it was cancelled, or told to stop.
+
+        Frameworks answer what they raise then with a response of their own, so it does not matter
+        that one was completed.  But what an app raises because the server's `send` raised is the
+        server's to catch (ASGI HTTP specification, "Disconnected Client").
+        """
+        if self.drops:
+            return True
+        return (
+            self.told and self.cause == "disconnect" and self._options.cancel and not self.ignored
+        )
+
+    @property
+    def outcome(self) -> Outcome:
+        """What became of the app, once it has ended."""
+        if self.overran:
+            return "overran"
+        if self.drops:
+            return "cancelled"
+        if self.ignored or not self._options.cancel:
+            return "ignored"
+        return "told" if self.told else "finished"
+
+    def happen(self, cause: Cause, *, told: bool) -> None:
+        """The client has left before the response was complete."""
+        self.told = told
+        with self._lock:
+            self.cause = cause
+            callbacks, self._callbacks = self._callbacks, []
+        if self._happened is not None:
+            self._happened.set()
+        for callback in callbacks:
+            self._start_callback(callback)
+
+    async def carry_out(self, exchange: Departing) -> None:
+        """Do to the app what is to be done; is itself cancelled when the app ends before."""
+        options = self._options
+        if not options.cancel:
             return
-        await sleep(options.grace)
-    if not exchange.complete or exchange.stuck:
-        exchange.cancelled = True
-        await guard.cancel_app(options.cleanup_timeout)
+        # A call of `receive()` that waits takes a tick to return, and the end of the response may
+        # be on its way in this very tick; neither is to be cancelled.  Two, since trio runs a
+        # tick's tasks in any order.
+        await checkpoint()
+        await checkpoint()
+        if self.told:
+            await anyio.sleep(options.grace)
+        await self._critical_blocks_end()
+        if self.ignored or (exchange.complete and not exchange.stuck):
+            return
+        self.overran = self.told
+        self.cancelled = True
+        await self._guard.cancel_app()
+        await anyio.sleep(options.cleanup_timeout)
+        self.overran = True
+        self._guard.cancel_for_good()
+
+    # What a handle asks for
+
+    async def wait(self) -> None:
+        """Return when it has happened."""
+        if self._happened is None:
+            self._happened = anyio.Event()
+            if self.cause is not None:
+                self._happened.set()
+        await self._happened.wait()
+
+    def add_callback(self, callback: Callback) -> None:
+        """Have `callback` called when it happens, or now if it has.  From any thread."""
+        with self._lock:
+            if self.cause is None:
+                self._callbacks.append(callback)
+                return
+        self._guard.call_threadsafe(lambda: self._start_callback(callback))
+
+    def remove_callback(self, callback: Callback) -> None:
+        """Have `callback` not called, unless it has been.  From any thread."""
+        with self._lock:
+            self._callbacks = [other for other in self._callbacks if other is not callback]
+
+    def enter_critical(self) -> None:
+        """Hold the cancellation back.  From any thread."""
+        with self._lock:
+            self._critical += 1
+
+    def leave_critical(self) -> None:
+        """Let the cancellation through, if no other block holds it back.  From any thread."""
+        with self._lock:
+            self._critical -= 1
+            event = None if self._critical else self._not_critical
+        if event is not None:
+            self._guard.call_threadsafe(event.set)
+
+    async def _critical_blocks_end(self) -> None:
+        while True:
+            with self._lock:
+                if not self._critical:
+                    return
+                self._not_critical = event = anyio.Event()
+            await event.wait()
+
+    def _start_callback(self, callback: Callback) -> None:
+        async def run() -> None:
+            try:
+                with anyio.move_on_after(self._options.cleanup_timeout):
+                    if inspect.iscoroutinefunction(callback):
+                        result = callback()
+                    else:
+                        result = await _callback_threads.run(callback, abandon_on_cancel=True)
+                    if inspect.isawaitable(result):
+                        await result
+            except Exception:
+                logger.exception("a callback of a disconnect raised: %r", callback)
+
+        self._guard.start(run, finish=True)

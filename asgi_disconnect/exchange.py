@@ -8,35 +8,28 @@ in `departure`; this is where they meet.
 """
 
 import contextlib
-import logging
-from collections.abc import Callable, Coroutine, Iterable
-from typing import Any, Final, Protocol
+import functools
+import threading
+from collections.abc import Iterable
+from typing import Any, Final
 
 import anyio
 from anyio.lowlevel import checkpoint
 
-from . import departure, refusal
+from . import refusal
 from .body import Body, size_of_body
+from .departure import Cause, Departure, Guard
 from .headers import expects_continue
-from .limits import Refused, check_received, keep, receive_in_time
+from .limits import Refused, check_declared, check_received, keep, receive_in_time
 from .options import Options
 from .reader import APP_READS, FAILED, GONE, HELD, IDLE, TABLE, WATCHER, WATCHER_ENDS, Event, Reader
 from .response import COMPLETE, NOT_STARTED, Response, advance
 from .types import App, Message, Receive, Scope, Send
 
-logger: logging.Logger = logging.getLogger("asgi_disconnect")
-
 ANSWER_TIMEOUT: Final = 10.0
 """Seconds for a response of ours to leave: to a client that does not read, it never may."""
 
-
-class Guard(departure.Cancellable, Protocol):
-    """What an exchange needs of the part that runs tasks."""
-
-    def start(
-        self, function: Callable[[], Coroutine[Any, Any, None]], *, finish: bool = False
-    ) -> None:
-        """Run `function` beside the app: until the app ends, or, with `finish`, to its own end."""
+_creating = threading.Lock()
 
 
 class Exchange:
@@ -44,6 +37,7 @@ class Exchange:
 
     __slots__ = (
         "_asked",
+        "_departure",
         "_disconnect",
         "_failure",
         "_guard",
@@ -53,16 +47,12 @@ class Exchange:
         "_options",
         "_reader",
         "_received",
-        "_refused",
         "_request_complete",
         "_response",
         "_sends_to_nobody",
         "_server_receive",
         "_server_send",
         "_unread",
-        "cancelled",
-        "cause",
-        "told",
     )
 
     def __init__(
@@ -79,19 +69,32 @@ class Exchange:
         self._response: Response = NOT_STARTED
         self._asked = False
         self._request_complete = False
-        self._received = 0
+        self._received: int = 0
         self._unread: Body | None = None
         self._disconnect: Message | None = None
         self._failure: BaseException | None = None
         self._news: anyio.Event | None = None
-        self._refused: int | None = None
         self._sends_to_nobody = 0
-        self.cause: departure.Cause | None = None
-        """Why the response will not be completed, if it will not."""
-        self.told: bool = False
-        """The app has been given the disconnect."""
-        self.cancelled: bool = False
-        """We have cancelled the app."""
+        self._departure: Departure | None = None
+
+    @property
+    def departure(self) -> Departure:
+        """The client's departure, which may not have happened.  From any thread."""
+        if self._departure is None:
+            with _creating:
+                if self._departure is None:
+                    self._departure = Departure(self._options, self._guard)
+        return self._departure
+
+    @property
+    def left(self) -> bool:
+        """The client has left before the response was complete.  From any thread."""
+        return self._departure is not None and self._departure.cause is not None
+
+    @property
+    def abandoned(self) -> bool:
+        """What the app raises is not the server's to hear of."""
+        return self._departure is not None and self._departure.abandoned
 
     @property
     def complete(self) -> bool:
@@ -102,18 +105,6 @@ class Exchange:
     def stuck(self) -> bool:
         """A message that the app has sent since its client left waits."""
         return self._sends_to_nobody > 0
-
-    @property
-    def abandoned(self) -> bool:
-        """What the app raises is because it was cancelled, or told to stop.
-
-        Frameworks answer what they raise then with a response of their own, so it does not matter
-        that one was completed.  But what an app raises because the server's `send` raised is the
-        server's to catch (ASGI HTTP specification, "Disconnected Client").
-        """
-        if self.cancelled or self._refused:
-            return True
-        return self.told and self.cause == "disconnect" and self._options.cancel
 
     # The app's side
 
@@ -133,7 +124,8 @@ class Exchange:
                 self._begin_to_watch()
             elif reader is GONE:
                 # No checkpoint: whoever polls inside a cancelled scope must see it.
-                self.told = True
+                if self._departure is not None:
+                    self._departure.told = True
                 assert self._disconnect is not None
                 return self._disconnect
             elif reader is FAILED:
@@ -144,8 +136,8 @@ class Exchange:
 
     async def send(self, message: Message) -> None:
         """The app's `send`."""
-        if self.cause is not None:
-            await self._send_to_nobody(message)
+        if self._departure is not None and self._departure.cause is not None:
+            await self._send_to_nobody(message, self._departure)
             return
         # Before the await: hypercorn hands over "disconnect" inside the last send.
         self._response = advance(self._response, message)
@@ -159,10 +151,9 @@ class Exchange:
                 self._guard.start(self._depart)
             raise
 
-    async def _send_to_nobody(self, message: Message) -> None:
-        if self.cancelled or self._refused:
-            # Hypercorn would block it for ever on HTTP/2.  An app that does nothing but send is
-            # reached here, and does not block the loop.
+    async def _send_to_nobody(self, message: Message, departure: Departure) -> None:
+        if departure.drops:
+            # An app that does nothing but send is reached here, and does not block the loop.
             await self._guard.checkpoint()
             return
         self._response = advance(self._response, message)
@@ -208,6 +199,19 @@ class Exchange:
         else:
             self._begin_to_watch()
 
+    # The way in: what is called for the app when it need not get to see the request
+
+    async def refuse_or_call(self, app: App, scope: Scope, receive: Receive, send: Send) -> Any:
+        """Call `app`, unless ``Content-Length`` alone is too large."""
+        try:
+            check_declared(self._headers, self._options)
+        except Refused as refused:
+            self.refuse(refused)
+            return None
+        if self._options.buffer == "whole":
+            return await self.receive_whole(app, scope, receive, send)
+        return await app(scope, receive, send)
+
     async def receive_whole(self, app: App, scope: Scope, receive: Receive, send: Send) -> Any:
         """Call `app` once the body is here, if the client still is."""
         self._begin_to_watch()
@@ -237,8 +241,8 @@ class Exchange:
         try:
             disconnect = await self._read_ahead()
         except Refused as refused:
-            self._refuse(refused)
-            await self._depart()
+            if self.refuse(refused):
+                await self._depart()
         except Exception as error:
             self._reader = TABLE[self._reader][Event.FAILURE]
             if self._reader is FAILED:
@@ -280,7 +284,7 @@ class Exchange:
 
     # Both
 
-    def _leave(self, disconnect: Message, cause: departure.Cause, *, told: bool = False) -> bool:
+    def _leave(self, disconnect: Message, cause: Cause, *, told: bool = False) -> bool:
         """Latch the client's departure: uvicorn and granian repeat it, the others do not.
 
         True if it is premature, and something is to be done about it.
@@ -289,30 +293,30 @@ class Exchange:
             return False
         self._reader = TABLE[self._reader][Event.DISCONNECT]
         self._disconnect = disconnect
-        self.told = told
+        premature = self._response is not COMPLETE
+        if premature:
+            self.departure.happen(cause, told=told)
         self._tell_news()
-        if self._response is COMPLETE:
-            return False
-        self.cause = cause
-        return True
-
-    def _refuse(self, refused: Refused) -> None:
-        """Answer in the app's stead, unless it has begun to, and send nothing of its any more."""
-        if not self._leave({"type": "http.disconnect"}, refused.cause):
-            return
-        self._refused = refused.status
-        if self._response is NOT_STARTED:
-            self._guard.start(self._answer, finish=True)
-
-    async def _answer(self) -> None:
-        assert self._refused is not None
-        with contextlib.suppress(OSError), anyio.move_on_after(ANSWER_TIMEOUT):
-            for message in refusal.messages(self._refused, self._http_version):
-                await self._server_send(message)
+        return premature
 
     async def _depart(self) -> None:
-        if self.cause is not None:
-            await departure.carry_out(self, self._options, self._guard)
+        await self.departure.carry_out(self)
+
+    def refuse(self, refused: Refused) -> bool:
+        """Answer in the app's stead, unless it has begun to; nothing that it sends is sent then.
+
+        True if that leaves something to be done about the app.
+        """
+        if not self._leave({"type": "http.disconnect"}, refused.cause):
+            return False
+        if self._response is NOT_STARTED:
+            self._guard.start(functools.partial(self._answer, refused.status), finish=True)
+        return True
+
+    async def _answer(self, status: int) -> None:
+        with contextlib.suppress(OSError), anyio.move_on_after(ANSWER_TIMEOUT):
+            for message in refusal.messages(status, self._http_version):
+                await self._server_send(message)
 
     async def _wait_for_news(self) -> None:
         if self._news is None:

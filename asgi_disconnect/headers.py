@@ -36,6 +36,11 @@ def content_length(headers: Iterable[Any]) -> int | None:
     return None
 
 
+def announces_body(headers: Iterable[Any]) -> bool:
+    """Whether the headers say that there is a body (RFC 9112, 6)."""
+    return bool(content_length(headers)) or any(_values(headers, b"transfer-encoding"))
+
+
 def _values(headers: Iterable[Any], wanted: bytes) -> Iterator[bytes]:
     for pair in headers:
         if type(pair) in _PLAIN and len(pair) == 2 and pair[0].lower() == wanted:

@@ -2,21 +2,24 @@
 
 import functools
 import logging
-from collections.abc import Callable
-from typing import Any, Literal
+from collections.abc import Callable, Iterable
+from typing import Any, Final, Literal
 
 from .application import as_single_callable
+from .disconnect import Disconnect, current
 from .exchange import Exchange
 from .guards import guard_for_caller
 from .headers import make_readable
-from .limits import Refused, check_declared
-from .options import Options
-from .refusal import messages
+from .options import Options, as_hooks
+from .report import DisconnectReport, ReportedExchange
 from .types import App, Receive, Scope, Send
 
 logger: logging.Logger = logging.getLogger("asgi_disconnect")
 
-SCOPE_KEY = "asgi_disconnect"
+SCOPE_KEY: Final = "asgi_disconnect"
+
+Hook = Callable[[DisconnectReport], Any]
+"""Sync or async."""
 
 
 class DisconnectMiddleware:
@@ -54,6 +57,10 @@ class DisconnectMiddleware:
     :param buffer: ``"ahead"`` (default) calls the app at once and reads on while it works;
         ``"whole"`` receives the complete body first, within the same bounds, so that a client that
         leaves in mid-upload never reaches the app.
+    :param on_disconnect: one callable or several, each called with a `DisconnectReport` once for
+        each premature disconnect, after the app has ended.  A sync one is called on the event loop
+        and must not block; an async one has `cleanup_timeout` seconds.  An error of its is logged
+        and harms no request.
     :raises TypeError: if `app` is not callable or an option is of another type.
     :raises ValueError: if an option is out of its range.
     """
@@ -71,6 +78,7 @@ class DisconnectMiddleware:
         max_body_size: float | None = None,
         body_timeout: float | None = None,
         buffer: Literal["ahead", "whole"] = "ahead",
+        on_disconnect: Hook | Iterable[Hook] | None = None,
     ) -> None:
         self.app: App = as_single_callable(app)
         self._options = Options(
@@ -83,6 +91,7 @@ class DisconnectMiddleware:
             max_body_size=max_body_size,
             body_timeout=body_timeout,
             buffer=buffer,
+            on_disconnect=as_hooks(on_disconnect),
         )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> Any:
@@ -97,18 +106,24 @@ class DisconnectMiddleware:
         guard = guard_for_caller()
         if guard is None:
             return await self.app(own_scope, receive, send)
+        kind = ReportedExchange if options.on_disconnect else Exchange
+        exchange = kind(options, guard, own_scope, receive, send)
+        guard.call_later(options.watch_after, exchange.due)
+        # Only now: a timer keeps the context in which it was made, and with it what is set there.
+        disconnect = own_scope[SCOPE_KEY] = Disconnect(exchange)
+        token = current.set(disconnect)
         try:
-            check_declared(own_scope.get("headers", ()), options)
-        except Refused as refused:
-            for message in messages(refused.status, own_scope.get("http_version", "1.1")):
-                await send(message)
-            return None
-        exchange = Exchange(options, guard, own_scope, receive, send)
-        own_scope[SCOPE_KEY] = exchange
-        app = self.app
-        if options.buffer == "whole":
-            app = functools.partial(exchange.receive_whole, app)
-        return await guard.run(exchange, app, own_scope, options.watch_after)
+            return await guard.run(exchange, self._way_in(exchange), own_scope)
+        finally:
+            current.reset(token)
+
+    def _way_in(self, exchange: Exchange) -> App:
+        """What is called for the app, which need not get to see the request."""
+        if self._options.max_body_size is not None:
+            return functools.partial(exchange.refuse_or_call, self.app)
+        if self._options.buffer == "whole":
+            return functools.partial(exchange.receive_whole, self.app)
+        return self.app
 
 
 def _chosen(only: Callable[[Scope], Any], scope: Scope) -> bool:

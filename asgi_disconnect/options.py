@@ -25,6 +25,7 @@ class Options:
     max_body_size: float | None = None
     body_timeout: float | None = None
     buffer: Literal["ahead", "whole"] = "ahead"
+    on_disconnect: tuple[Callable[[Any], Any], ...] = ()
 
     def __post_init__(self) -> None:
         _check_flag("cancel", self.cancel)
@@ -42,6 +43,28 @@ class Options:
                 "only must be a callable that takes the scope and says whether to guard the"
                 f" exchange, or None to guard them all, not {self.only!r}"
             )
+
+
+def as_hooks(value: Any) -> tuple[Callable[[Any], Any], ...]:
+    """What `on_disconnect=` was given, as a tuple of callables."""
+    if value is None:
+        return ()
+    if callable(value):
+        return (value,)
+    try:
+        hooks: tuple[Any, ...] = tuple(value)
+    except TypeError:
+        raise _not_hooks(value) from None
+    if not all(callable(hook) for hook in hooks):
+        raise _not_hooks(value)
+    return hooks
+
+
+def _not_hooks(value: object) -> TypeError:
+    return TypeError(
+        "on_disconnect must be a callable that takes a DisconnectReport, or several of them, or"
+        f" None, not {value!r}"
+    )
 
 
 def _check_flag(name: str, value: object) -> None:

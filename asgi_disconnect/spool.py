@@ -2,22 +2,17 @@
 
 Contract §2.  The file is `tempfile.TemporaryFile`'s: without a name from the start where the
 platform allows, so that nothing is left of it however the process ends, and readable by its owner
-alone.  The work is done in threads; these have a limit of their own, since the app's sync handlers
-may hold all of anyio's default ones while we must go on reading to see a client leave.
+alone.
 """
 
 import tempfile
 import threading
-from collections.abc import Callable, Iterable
-from typing import IO, Any, Final, TypeVar
+from collections.abc import Iterable
+from typing import IO, Any, Final
 
-from anyio import CapacityLimiter, to_thread
-from anyio.lowlevel import RunVar
+from .threads import Threads
 
-T = TypeVar("T")
-
-_THREADS: Final = 8
-_limiter: RunVar[CapacityLimiter] = RunVar("asgi_disconnect.spool")
+_threads: Final = Threads("asgi_disconnect.spool", 8)
 
 
 class Spool:
@@ -40,7 +35,7 @@ class Spool:
         """
         if self._position == self._end:  # read to the end: the space is used again
             self._position = self._end = 0
-        written = await _in_thread(self._write, self._end, pieces)
+        written = await _threads.run(self._write, self._end, pieces)
         self._end += written
         return written
 
@@ -49,7 +44,7 @@ class Spool:
 
         Raises `OSError` if they cannot be read.
         """
-        data = await _in_thread(self._read, self._position, size)
+        data = await _threads.run(self._read, self._position, size)
         if len(data) != size:
             raise OSError(f"the temporary file has {len(data)} of {size} bytes")
         self._position += size
@@ -57,7 +52,7 @@ class Spool:
 
     async def aclose(self) -> None:
         """Close the file, which removes it."""
-        await _in_thread(self._close)
+        await _threads.run(self._close)
 
     # In threads
 
@@ -86,12 +81,3 @@ class Spool:
             self._closed = True
             if self._file is not None:
                 self._file.close()
-
-
-async def _in_thread(function: Callable[..., T], *arguments: Any) -> T:
-    try:
-        limiter = _limiter.get()
-    except LookupError:
-        limiter = CapacityLimiter(_THREADS)
-        _limiter.set(limiter)
-    return await to_thread.run_sync(function, *arguments, limiter=limiter)

@@ -6,20 +6,25 @@ A guard knows nothing of messages or of how a body is kept; an exchange knows no
 import asyncio
 import functools
 import logging
+from typing import TYPE_CHECKING
 
 from .on_asyncio import AsyncioGuard
-from .on_trio import TrioGuard
+
+if TYPE_CHECKING:
+    from .on_trio import TrioGuard
 
 logger: logging.Logger = logging.getLogger("asgi_disconnect")
 
 
-def guard_for_caller() -> AsyncioGuard | TrioGuard | None:
+def guard_for_caller() -> "AsyncioGuard | TrioGuard | None":
     """A guard for the back end that the caller runs on; None where nothing can be cancelled."""
     try:
         task = asyncio.current_task()
     except RuntimeError:  # no loop of asyncio's
         task = None
     if task is None:
+        from .on_trio import TrioGuard  # which imports trio
+
         return TrioGuard()
     try:
         loop = task.get_loop()

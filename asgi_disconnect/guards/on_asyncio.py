@@ -7,7 +7,9 @@ keeps anyio from delivering it again to the cleanup that it started (§4.4).
 """
 
 import asyncio
+import contextlib
 import functools
+import logging
 import math
 import sys
 from collections.abc import Callable, Coroutine
@@ -15,8 +17,10 @@ from typing import Any
 
 import anyio
 
-from ..exchange import Exchange, logger
+from ..exchange import Exchange
 from ..types import App, Scope
+
+logger: logging.Logger = logging.getLogger("asgi_disconnect")
 
 # Pauses, in seconds, before asking again whether the app has been reached: first a tick for a task
 # that was about to run, then longer for one inside a shield of its own.
@@ -47,6 +51,7 @@ class AsyncioGuard:
         "_reached",
         "_task",
         "_task_info",
+        "_timer",
     )
 
     def __init__(self, task: "asyncio.Task[Any]", loop: asyncio.AbstractEventLoop) -> None:
@@ -56,20 +61,23 @@ class AsyncioGuard:
         self._finishing: list[asyncio.Task[None]] = []
         self._closed = False
         self._reached = False
+        self._timer: asyncio.Handle | None = None
         # How often somebody else had asked for the task's cancellation when we began.
         if sys.version_info >= (3, 11):
             self._cancellations = task.cancelling()
         else:
             self._task_info = anyio.get_current_task()
 
-    async def run(self, exchange: Exchange, app: App, scope: Scope, watch_after: float) -> Any:
+    def call_later(self, seconds: float, function: Callable[[], object]) -> None:
+        """Call `function` then, if the app still runs; to be asked before `run()`, once."""
+        if not seconds:
+            self._timer = self._loop.call_soon(function)  # uvloop's timers count milliseconds
+        elif seconds != math.inf:
+            self._timer = self._loop.call_later(seconds, function)
+
+    async def run(self, exchange: Exchange, app: App, scope: Scope) -> Any:
         """Call `app` and return what it returns, or None if it was abandoned."""
         new_scope = _scope_class()
-        timer: asyncio.Handle | None = None
-        if not watch_after:
-            timer = self._loop.call_soon(exchange.due)  # uvloop's timers are good to a millisecond
-        elif watch_after != math.inf:
-            timer = self._loop.call_later(watch_after, exchange.due)
         try:
             with new_scope() as self._outer_scope, new_scope() as self._app_scope:
                 return await app(scope, exchange.receive, exchange.send)
@@ -83,8 +91,8 @@ class AsyncioGuard:
             if not exchange.abandoned or self._cancelled_by_others(unknown=True):
                 raise
         finally:
-            if timer is not None:
-                timer.cancel()
+            if self._timer is not None:
+                self._timer.cancel()
             exchange.close()
             self._closed = True
             if self._children or self._finishing:
@@ -105,8 +113,13 @@ class AsyncioGuard:
             children[:] = [other for other in children if not other.done()]
             children.append(child)
 
-    async def cancel_app(self, cleanup_timeout: float) -> None:
-        """Cancel the app once; after `cleanup_timeout` seconds, at every await that it makes.
+    def call_threadsafe(self, function: Callable[[], object]) -> None:
+        """Call `function` on the loop's thread, whatever thread this is."""
+        with contextlib.suppress(RuntimeError):  # the loop has been closed
+            self._loop.call_soon_threadsafe(function)
+
+    async def cancel_app(self) -> None:
+        """Cancel the app once, and return when it has been reached.
 
         The first delivery and the raising of the shield are one step: a tick later anyio would
         deliver a second time, into the cleanup.  But a shield raised over a task that has not been
@@ -126,7 +139,9 @@ class AsyncioGuard:
                 self._app_scope.shield = False
                 self._app_scope.shield = True
                 self._reached = self._is_reached(before)
-        await anyio.sleep(cleanup_timeout)
+
+    def cancel_for_good(self) -> None:
+        """Cancel the app at every await from now on."""
         self._app_scope.shield = False
 
     async def checkpoint(self) -> None:

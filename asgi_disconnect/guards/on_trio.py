@@ -4,21 +4,26 @@ Cancellation stays what trio's users know: level-triggered, and cleanup that awa
 (contract §4.4).
 """
 
+import contextlib
+import logging
 from collections.abc import Callable, Coroutine
 from typing import Any
 
 import anyio
+import trio
 from anyio.abc import TaskGroup
 from anyio.lowlevel import checkpoint
 
-from ..exchange import Exchange, logger
+from ..exchange import Exchange
 from ..types import App, Scope
+
+logger: logging.Logger = logging.getLogger("asgi_disconnect")
 
 
 class TrioGuard:
     """Runs one app, and whatever is to run beside it, in a task group."""
 
-    __slots__ = ("_app_scope", "_child_scopes", "_closed", "_task_group")
+    __slots__ = ("_app_scope", "_child_scopes", "_closed", "_later", "_task_group", "_token")
 
     _task_group: TaskGroup
 
@@ -26,18 +31,24 @@ class TrioGuard:
         self._app_scope = anyio.CancelScope()
         self._child_scopes: set[anyio.CancelScope] = set()
         self._closed = False
+        self._token = trio.lowlevel.current_trio_token()
 
-    async def run(self, exchange: Exchange, app: App, scope: Scope, watch_after: float) -> Any:
+    def call_later(self, seconds: float, function: Callable[[], object]) -> None:
+        """Call `function` then, if the app still runs; to be asked before `run()`, once."""
+
+        async def wait_and_call() -> None:
+            await anyio.sleep(seconds)
+            function()
+
+        self._later = wait_and_call
+
+    async def run(self, exchange: Exchange, app: App, scope: Scope) -> Any:
         """Call `app` and return what it returns, or None if it was abandoned."""
-
-        async def watch_later() -> None:
-            await anyio.sleep(watch_after)
-            exchange.due()
-
         result = failure = None
         # The app's exception must not leave through the task group, which would wrap it.
         async with anyio.create_task_group() as self._task_group:
-            self.start(watch_later)
+            self.start(self._later)
+            del self._later  # it refers to the exchange, which refers to us
             try:
                 with self._app_scope:
                     result = await app(scope, exchange.receive, exchange.send)
@@ -78,9 +89,17 @@ class TrioGuard:
             await function()
         self._child_scopes.discard(child_scope)
 
-    async def cancel_app(self, cleanup_timeout: float) -> None:
+    def call_threadsafe(self, function: Callable[[], object]) -> None:
+        """Call `function` on the loop's thread, whatever thread this is."""
+        with contextlib.suppress(trio.RunFinishedError):
+            self._token.run_sync_soon(function)
+
+    async def cancel_app(self) -> None:
         """Cancel the app, at each of its checkpoints from now on; cleanup shields itself."""
         self._app_scope.cancel()
+
+    def cancel_for_good(self) -> None:
+        """It has been so from the start."""
 
     async def checkpoint(self) -> None:
         """Called by the app itself: be reached here by a cancellation that has not reached it."""

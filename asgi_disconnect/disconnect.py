@@ -1,0 +1,142 @@
+"""What a handler can use: the `Disconnect` of its exchange (contract §6)."""
+
+from contextvars import ContextVar
+from types import TracebackType
+from typing import Final, TypeVar, overload
+
+import anyio
+
+from .departure import Callback, Departure
+from .exchange import Exchange
+
+T = TypeVar("T")
+
+
+class ClientDisconnected(OSError):
+    """The client has left before its response was complete."""
+
+
+class CallbackHandle:
+    """What `Disconnect.add_callback` returns: `remove()` takes the callback back."""
+
+    __slots__ = ("_callback", "_departure")
+
+    def __init__(self, departure: Departure, callback: Callback) -> None:
+        self._departure = departure
+        self._callback = callback
+
+    def remove(self) -> None:
+        """Have the callback not called, unless it has been.  From any thread, and again."""
+        self._departure.remove_callback(self._callback)
+
+
+class Critical:
+    """What `Disconnect.critical` returns: a block that is finished before any cancellation."""
+
+    __slots__ = ("_departure", "_scope")
+
+    def __init__(self, departure: Departure) -> None:
+        self._departure = departure
+
+    def __enter__(self) -> None:
+        self._departure.enter_critical()
+
+    def __exit__(self, *_: object) -> None:
+        self._departure.leave_critical()
+
+    async def __aenter__(self) -> None:
+        self._departure.enter_critical()
+        self._scope = anyio.CancelScope(shield=True)
+        self._scope.__enter__()
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> bool | None:
+        try:
+            return self._scope.__exit__(kind, error, traceback)
+        finally:
+            self._departure.leave_critical()
+
+
+class Disconnect:
+    """One exchange's client, and whether it has left before its response was complete.
+
+    A handler gets it from `current_disconnect()` or from ``scope["asgi_disconnect"]``.
+    """
+
+    __slots__ = ("_exchange",)
+
+    def __init__(self, exchange: Exchange) -> None:
+        self._exchange = exchange
+
+    def is_set(self) -> bool:
+        """Whether the client has left before its response was complete.  From any thread."""
+        return self._exchange.left
+
+    def raise_if_set(self) -> None:
+        """Raise `ClientDisconnected` if the client has left.  From any thread."""
+        if self._exchange.left:
+            raise ClientDisconnected("the client has left before its response was complete")
+
+    async def wait(self) -> None:
+        """Return when the client has left; watching starts at once.
+
+        Once the response is complete this never returns: the client has got what it came for.
+        """
+        self._exchange.due()
+        await self._exchange.departure.wait()
+
+    def add_callback(self, callback: Callback) -> CallbackHandle:
+        """Have `callback` called, without arguments, as soon as the client has left.
+
+        If it has left, that is now.  An async function is awaited; another is called in a worker
+        thread, so that ``connection.cancel()`` and the like may block.  It has `cleanup_timeout`
+        seconds; an error of its is logged.  From any thread.
+        """
+        departure = self._exchange.departure
+        departure.add_callback(callback)
+        return CallbackHandle(departure, callback)
+
+    def ignore(self) -> None:
+        """Have this exchange's app not cancelled for its client.  From any thread.
+
+        What has been cancelled already stays so.
+        """
+        self._exchange.departure.ignored = True
+
+    def critical(self) -> Critical:
+        """A block that is finished before any cancellation is delivered.
+
+        ``async with`` in async code.  In sync code ``with`` holds back the cancellation of the
+        exchange, so that async code around the thread is not cancelled either.
+        """
+        return Critical(self._exchange.departure)
+
+
+_NO_DEFAULT: Final = object()
+current: Final[ContextVar[Disconnect]] = ContextVar("asgi_disconnect.current")
+
+
+@overload
+def current_disconnect() -> Disconnect: ...
+@overload
+def current_disconnect(default: T) -> Disconnect | T: ...
+def current_disconnect(default: object = _NO_DEFAULT) -> object:
+    """The `Disconnect` of the exchange in which this is called.
+
+    Works in the handler, in tasks that it started, and in threads to which anyio or asgiref took
+    it.  Outside an exchange it returns `default`, or raises `LookupError` if there is none.
+    """
+    found: object = current.get(None)
+    if found is not None:
+        return found
+    if default is not _NO_DEFAULT:
+        return default
+    raise LookupError(
+        "no HTTP exchange is guarded by DisconnectMiddleware here: is the app wrapped in it, does"
+        " its only= choose this request, and was this thread started with the request's context"
+        " (anyio.to_thread, asgiref.sync.sync_to_async, contextvars.copy_context)?"
+    )
