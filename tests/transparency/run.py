@@ -134,6 +134,9 @@ def is_transparent(name: str, cache: Path, options: dict[str, object]) -> bool:
     except NoInterpreter as error:
         print(f"  skipped: {error}")
         return True
+    except subprocess.CalledProcessError as error:
+        print(f"  could not be prepared: {error}")
+        return False
     tests = Tests(suite, environment, options)
     plain = tests.run(suite.tests, wrapped=False)
     print(f"  plain    {plain}", flush=True)

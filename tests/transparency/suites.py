@@ -56,6 +56,7 @@ SUITES = {
         ),
         tests=("tests",),
         fewest_calls=1000,
+        python=(3, 11),
         incompatible={
             "tests/middleware/test_base.py::"
             "test_background_task_runs_after_response_sent_with_middleware": (
