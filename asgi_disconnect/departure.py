@@ -29,6 +29,12 @@ be received, because it is too large, does not arrive, or cannot be kept.
 Outcome = Literal["told", "cancelled", "overran", "ignored", "finished"]
 """What became of the app; `DisconnectReport` says what each means."""
 
+SEND_ERROR_GRACE: Final = 1.0
+"""Seconds that an app has, of its `grace`, once the server's `send` has raised.
+
+It is told by that, and most apps let the error pass and end.  One that goes on does not listen.
+"""
+
 Callback = Callable[[], Any]
 """Sync or async."""
 
@@ -165,7 +171,8 @@ class Departure:
         await checkpoint()
         await checkpoint()
         if self.told:
-            await anyio.sleep(options.grace)
+            by_error = self.cause == "send_error"
+            await anyio.sleep(min(options.grace, SEND_ERROR_GRACE) if by_error else options.grace)
         await self._critical_blocks_end()
         if self.ignored or (exchange.complete and not exchange.stuck):
             return

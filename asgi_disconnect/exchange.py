@@ -22,7 +22,7 @@ from .departure import Cause, Departure, Guard
 from .headers import expects_continue
 from .limits import Refused, check_declared, check_received, keep, receive_in_time
 from .options import Options
-from .reader import APP_READS, FAILED, GONE, HELD, IDLE, TABLE, WATCHER, WATCHER_ENDS, Event, Reader
+from .reader import FAILED, GONE, HELD, IDLE, TABLE, WATCHER, WATCHER_ENDS, Event, Reader
 from .response import COMPLETE, NOT_STARTED, Response, advance
 from .types import App, Message, Receive, Scope, Send
 
@@ -144,10 +144,9 @@ class Exchange:
         try:
             await self._server_send(message)
         except OSError:
-            # A call of the app's that is inside the server's `receive` cannot be woken from here,
-            # but the server knows as well as we do.
-            listens = self._reader in APP_READS
-            if self._leave({"type": "http.disconnect"}, "send_error", told=listens):
+            # This tells the app.  A call of its that is inside the server's `receive` cannot be
+            # woken from here, but the server knows as well as we do.
+            if self._leave({"type": "http.disconnect"}, "send_error", told=True):
                 self._guard.start(self._depart)
             raise
 
@@ -249,7 +248,8 @@ class Exchange:
                 self._failure = error
             self._tell_news()
         except BaseException:  # the exchange is over, or the loop is being shut down
-            self._read_ended()
+            if self._reader is WATCHER or self._reader is WATCHER_ENDS:
+                self._read_ended()
             raise
         else:
             if disconnect is not None and self._leave(disconnect, "disconnect"):

@@ -287,6 +287,20 @@ async def test_a_server_that_answers_every_call_at_once_is_not_read_for_ever() -
     assert got == [1, 2, 3, 4]
 
 
+@pytest.mark.parametrize("length", range(12))
+async def test_an_app_may_end_while_its_server_answers_every_call_at_once(length: int) -> None:
+    class Double(Server):
+        async def receive(self) -> Any:
+            return REQUEST
+
+    async def app(scope: Any, receive: Any, send: Any) -> str:
+        await receive()
+        await ticks(length)
+        return "returned"
+
+    assert await Double().run(app) == "returned"
+
+
 async def test_a_body_without_end_that_never_waits_does_not_block_the_loop() -> None:
     class Endless(Server):
         async def receive(self) -> Any:

@@ -201,7 +201,7 @@ async def test_an_app_that_goes_on_after_an_os_error_of_send_is_cancelled() -> N
             await send(MORE)
         await anyio.sleep_forever()
 
-    assert await Failing(REQUEST).run(app, grace=1000) is None
+    assert await Failing(REQUEST).run(app, grace=0.01) is None
 
 
 async def test_an_os_error_of_send_that_the_app_lets_pass_is_the_servers_to_catch() -> None:
@@ -210,6 +210,19 @@ async def test_an_os_error_of_send_that_the_app_lets_pass_is_the_servers_to_catc
     async def app(scope: Any, receive: Any, send: Any) -> None:
         await send(START)
         await send(MORE)
+
+    with pytest.raises(OSError, match="gone") as raised:
+        await Failing(REQUEST).run(app)
+    assert raised.value is Failing.error
+
+
+async def test_an_app_that_cleans_up_after_an_os_error_of_send_is_not_cancelled() -> None:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await send(START)
+        try:
+            await send(MORE)
+        finally:
+            await ticks(50)
 
     with pytest.raises(OSError, match="gone") as raised:
         await Failing(REQUEST).run(app)
