@@ -1,5 +1,6 @@
 """An HTTP/2 client (h2c, with prior knowledge) on a bare socket, which can leave in every way."""
 
+import contextlib
 import socket
 
 import h2.config
@@ -91,7 +92,8 @@ class Http2Client:
                 self._h2.acknowledge_received_data(event.flow_controlled_length, event.stream_id)
             elif isinstance(event, h2.events.StreamEnded):
                 self._ended.add(event.stream_id)
-        self._flush()
+        with contextlib.suppress(ConnectionError):  # the server may have closed by now
+            self._flush()
 
     def leave(self, way: str, stream: int | None = None) -> None:
         """Leave: by a FIN or an RST of the connection, or by an RST_STREAM (CANCEL)."""

@@ -14,6 +14,7 @@ class Journal:
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.address = "{}:{}".format(*self._listener.getsockname())
         self._lines: list[socket.socket] = []
+        self._open_gates: list[str] = []
         self._stories: dict[str, list[str]] = {}
         self._news = threading.Condition()
         self._readers: list[threading.Thread] = []
@@ -26,7 +27,10 @@ class Journal:
                 line, _ = self._listener.accept()
             except OSError:
                 return
-            self._lines.append(line)
+            with self._news:
+                self._lines.append(line)
+                for key in self._open_gates:
+                    line.sendall(f"{key}\n".encode())
             self._readers.append(threading.Thread(target=self._read, args=[line]))
             self._readers[-1].start()
 
@@ -69,9 +73,11 @@ class Journal:
                 self._news.wait(left)
 
     def open_gate(self, key: str) -> None:
-        """Let a handler that works go on."""
-        for line in self._lines:
-            line.sendall(f"{key}\n".encode())
+        """Let a handler that works, or will work, go on."""
+        with self._news:
+            self._open_gates.append(key)
+            for line in self._lines:
+                line.sendall(f"{key}\n".encode())
 
     def read_up(self) -> None:
         """Wait for the end of all that is told; the server has exited."""
