@@ -5,6 +5,7 @@ platform allows, so that nothing is left of it however the process ends, and rea
 alone.
 """
 
+import contextlib
 import tempfile
 import threading
 from collections.abc import Iterable
@@ -80,4 +81,6 @@ class Spool:
         with self._working:
             self._closed = True
             if self._file is not None:
-                self._file.close()
+                # After a `put()` for which there was no room, it tries to write the rest again.
+                with contextlib.suppress(OSError):
+                    self._file.close()
