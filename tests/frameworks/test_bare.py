@@ -173,6 +173,16 @@ async def test_an_error_after_the_response_comes_out_though_the_app_heard_of_the
     assert connection.error is failure
 
 
+async def test_nothing_is_read_for_background_work(manner: str) -> None:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await respond(send, b"done")
+        await anyio.sleep(0.01)
+
+    connection = Connection(body=b"unread", manner=manner)
+    await exchange(DisconnectMiddleware(app, watch_after=0), connection)
+    assert not connection.most_receiving
+
+
 async def test_an_app_that_was_told_is_cancelled_after_its_grace(manner: str) -> None:
     journal = Journal()
 
