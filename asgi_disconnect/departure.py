@@ -234,7 +234,10 @@ class Departure:
                     if inspect.iscoroutinefunction(callback):
                         result = callback()
                     else:
-                        result = await _callback_threads.run(callback, abandon_on_cancel=True)
+                        # In a tuple: trio refuses what a thread returns that is to be awaited.
+                        (result,) = await _callback_threads.run(
+                            lambda: (callback(),), abandon_on_cancel=True
+                        )
                     if inspect.isawaitable(result):
                         await result
             except Exception:

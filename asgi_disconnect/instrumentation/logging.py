@@ -1,0 +1,84 @@
+"""One line in the log for each premature disconnect.
+
+    DisconnectMiddleware(app, on_disconnect=LoggingHook())
+
+With the standard library's `logging`: what stands in the line is in the record's attributes too,
+for formatters that write JSON.
+"""
+
+import logging
+from collections.abc import Mapping
+from typing import Any, Final
+from urllib.parse import quote
+
+from ..report import DisconnectReport
+from .labels import Route, route_of
+
+_CAUSES: Final = {
+    "disconnect": "the client left",
+    "send_error": "the client left",
+    "body_too_large": "the body is too large",
+    "body_timeout": "the body did not arrive",
+    "no_storage": "the body could not be kept",
+}
+
+
+class LoggingHook:
+    """A hook that logs each report.
+
+    The record's attributes have the names of the report's fields, and ``method``, ``path`` and
+    ``route``, each with the prefix ``disconnect_``: ``disconnect_outcome``, for one.
+
+    :param logger: where to log; ``asgi_disconnect.report`` by default.
+    :param level: `logging.INFO` by default: a client that leaves is no error of the server's.
+    :param route: takes the scope, and returns the template of the route that was taken, or None;
+        by default, what Starlette, FastAPI and Litestar say.
+    """
+
+    def __init__(
+        self,
+        logger: "logging.Logger | None" = None,
+        level: int = logging.INFO,
+        *,
+        route: Route = route_of,
+    ) -> None:
+        self._logger = logger or logging.getLogger("asgi_disconnect.report")
+        self._level = level
+        self._route = route
+
+    def __call__(self, report: DisconnectReport) -> None:
+        """Log `report`."""
+        if not self._logger.isEnabledFor(self._level):
+            return
+        # The path has been decoded, and may hold the end of a line; the query may hold secrets.
+        request = f"{_printable(report.scope, 'method')} {_printable(report.scope, 'path')}"
+        self._logger.log(
+            self._level,
+            "%s: %s while %s, %.3f s after the start; %s, %.3f s later",
+            request,
+            _CAUSES.get(report.cause, report.cause),
+            report.phase,
+            report.seconds_since_start - report.seconds_to_end,
+            report.outcome,
+            report.seconds_to_end,
+            extra=self._fields(report),
+        )
+
+    def _fields(self, report: DisconnectReport) -> dict[str, Any]:
+        return {
+            "disconnect_method": report.scope.get("method"),
+            "disconnect_path": report.scope.get("path"),
+            "disconnect_route": self._route(report.scope),
+            "disconnect_phase": report.phase,
+            "disconnect_outcome": report.outcome,
+            "disconnect_cause": report.cause,
+            "disconnect_seconds_since_start": report.seconds_since_start,
+            "disconnect_seconds_to_end": report.seconds_to_end,
+            "disconnect_bytes_received": report.bytes_received,
+            "disconnect_bytes_sent": report.bytes_sent,
+            "disconnect_status": report.status,
+        }
+
+
+def _printable(scope: Mapping[str, Any], key: str) -> str:
+    return quote(str(scope.get(key, "?")), safe="/:@!$&'()*+,;=?", errors="replace")

@@ -1,0 +1,101 @@
+"""Metrics of premature disconnects, and an event on the server's span, for OpenTelemetry.
+
+    DisconnectMiddleware(app, on_disconnect=OpenTelemetryHook())
+
+``pip install asgi-disconnect[opentelemetry]``, which brings the API alone; an application chooses
+the SDK.
+
+The hook is called where `DisconnectMiddleware` was, so the current span is the server's span if
+OpenTelemetry's middleware is around ours: add ours as the app's outermost middleware
+(``app.add_middleware(DisconnectMiddleware, ...)``, last) and instrument the app, or write
+``OpenTelemetryMiddleware(DisconnectMiddleware(app, ...))``.  The other way round the span has ended
+before the hook is called: the metrics are the same, but there is no event.
+"""
+
+from typing import Final
+
+from opentelemetry import metrics, trace
+
+from .. import __version__
+from ..report import DisconnectReport
+from .labels import Route, method_of, route_of
+
+EVENT: Final = "asgi_disconnect.abandoned"
+
+Attributes = dict[str, str | int | float]
+
+
+class OpenTelemetryHook:
+    """A hook that counts each report, records its times, and tells the current span.
+
+    - ``asgi_disconnect.abandoned_requests`` (``{request}``), a counter;
+    - ``asgi_disconnect.worked`` (``s``), a histogram: from the start of the exchange to the end of
+      the app;
+    - ``asgi_disconnect.time_to_end`` (``s``), a histogram: from the disconnect to the end of the
+      app.
+
+    Each has the attributes ``asgi_disconnect.outcome``, ``asgi_disconnect.cause``,
+    ``http.request.method`` (``_OTHER`` if it is not a known one) and, if it is known,
+    ``http.route``.  The span gets an event, ``asgi_disconnect.abandoned``, with all that the report
+    says; its status is left unset, since a client that leaves is no error of the server's.
+
+    :param meter_provider: whose meter to use; the global one's by default.
+    :param route: takes the scope, and returns the template of the route that was taken, or None;
+        by default, what Starlette, FastAPI and Litestar say.
+    """
+
+    def __init__(
+        self,
+        meter_provider: metrics.MeterProvider | None = None,
+        *,
+        route: Route = route_of,
+    ) -> None:
+        self._route = route
+        meter = metrics.get_meter("asgi_disconnect", __version__, meter_provider)
+        self._abandoned = meter.create_counter(
+            "asgi_disconnect.abandoned_requests",
+            unit="{request}",
+            description="Requests that ended before their response was complete.",
+        )
+        self._worked = meter.create_histogram(
+            "asgi_disconnect.worked",
+            unit="s",
+            description="From the start of an abandoned request to the end of the app.",
+        )
+        self._time_to_end = meter.create_histogram(
+            "asgi_disconnect.time_to_end",
+            unit="s",
+            description="From the disconnect to the end of the app.",
+        )
+
+    def __call__(self, report: DisconnectReport) -> None:
+        """Count `report`, and tell the current span of it."""
+        attributes: Attributes = {
+            "asgi_disconnect.outcome": report.outcome,
+            "asgi_disconnect.cause": report.cause,
+            "http.request.method": method_of(report.scope),
+        }
+        route = self._route(report.scope)
+        if route is not None:
+            attributes["http.route"] = route
+        self._abandoned.add(1, attributes)
+        self._worked.record(report.seconds_since_start, attributes)
+        self._time_to_end.record(report.seconds_to_end, attributes)
+        span = trace.get_current_span()
+        if span.is_recording():
+            span.add_event(EVENT, {**attributes, **_details(report)})
+
+
+def _details(report: DisconnectReport) -> Attributes:
+    """What is for one span to have, and would make too many series of a metric."""
+    details: Attributes = {
+        "asgi_disconnect.phase": report.phase,
+        "asgi_disconnect.worked": report.seconds_since_start,
+        "asgi_disconnect.time_to_end": report.seconds_to_end,
+        "error.type": report.cause,
+        "http.request.body.size": report.bytes_received,
+        "http.response.body.size": report.bytes_sent,
+    }
+    if report.status is not None:
+        details["http.response.status_code"] = report.status
+    return details

@@ -1,0 +1,258 @@
+"""What an operator can use: one report of each premature disconnect (contract §7)."""
+
+import dataclasses
+import logging
+import threading
+from typing import Any
+
+import anyio
+import pytest
+
+from asgi_disconnect import DisconnectMiddleware, DisconnectReport, current_disconnect
+
+from .scripted import LAST, MORE, REQUEST, START, Server, http_scope, piece, ticks
+from .test_cancellation import only_asyncio
+
+pytestmark = pytest.mark.anyio
+
+POST = http_scope(method="POST", headers=[(b"content-length", b"100")])
+
+
+async def report_of(server: Server, app: Any, scope: Any = None, **options: Any) -> Any:
+    reports: list[DisconnectReport] = []
+    await server.run(app, scope, on_disconnect=reports.append, **options)
+    assert len(reports) <= 1
+    return reports[0] if reports else None
+
+
+async def sleeps(scope: Any, receive: Any, send: Any) -> None:
+    await anyio.sleep_forever()
+
+
+async def test_a_report_has_the_contracts_fields() -> None:
+    server = Server(piece(b"12345"), piece(b"678", more_body=False))
+    seen = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        seen.append(scope)
+        await receive()
+        await send({**START, "status": 201})
+        await send({**MORE, "body": b"abcd"})
+        await ticks(10)
+        server.leave()
+        await anyio.sleep_forever()
+
+    report = await report_of(server, app, POST)
+    assert report.scope is seen[0]
+    assert report.phase == "responding"
+    assert report.outcome == "cancelled"
+    assert report.cause == "disconnect"
+    assert report.bytes_received == 8
+    assert report.bytes_sent == 4
+    assert report.status == 201
+    assert 0 <= report.seconds_to_end <= report.seconds_since_start < 5
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        report.status = 200
+    assert not hasattr(report, "__dict__")
+
+
+@pytest.mark.parametrize(
+    ("given", "scope", "phase"),
+    [
+        ([], http_scope(), "processing"),
+        ([REQUEST], http_scope(), "processing"),
+        ([], POST, "receiving"),
+        ([piece(b"a")], POST, "receiving"),
+        ([piece(b"a", more_body=False)], POST, "processing"),
+        ([piece(b"a")], http_scope(headers=[(b"transfer-encoding", b"chunked")]), "receiving"),
+    ],
+)
+async def test_the_phase_is_what_was_interrupted(given: Any, scope: Any, phase: str) -> None:
+    server = Server(*given)
+    server.leave()
+    assert (await report_of(server, sleeps, scope)).phase == phase
+
+
+async def test_each_outcome() -> None:
+    async def listens(scope: Any, receive: Any, send: Any) -> None:
+        while (await receive())["type"] != "http.disconnect":
+            pass
+
+    async def does_not_end(scope: Any, receive: Any, send: Any) -> None:
+        await listens(scope, receive, send)
+        await anyio.sleep_forever()
+
+    async def ignores(scope: Any, receive: Any, send: Any) -> None:
+        current_disconnect().ignore()
+        await ticks(20)
+
+    async def works(scope: Any, receive: Any, send: Any) -> None:
+        await ticks(20)
+
+    async def finishes(scope: Any, receive: Any, send: Any) -> None:
+        await current_disconnect().wait()
+
+    for app, options, outcome in [
+        (sleeps, {}, "cancelled"),
+        (listens, {}, "told"),
+        (does_not_end, {"grace": 0.01}, "overran"),
+        (ignores, {}, "ignored"),
+        (works, {"cancel": False}, "ignored"),
+        (finishes, {}, "finished"),
+    ]:
+        server = Server(REQUEST)
+        server.leave()
+        report = await report_of(server, app, **options)  # type: ignore[arg-type]
+        assert report.outcome == outcome, app
+
+
+@only_asyncio
+async def test_cleanup_that_overruns_is_told() -> None:
+    server = Server(REQUEST)
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        server.leave()
+        try:
+            await anyio.sleep_forever()
+        finally:
+            await anyio.sleep_forever()
+
+    assert (await report_of(server, app, cleanup_timeout=0.01)).outcome == "overran"
+
+
+async def test_there_is_no_report_of_a_response_that_was_complete() -> None:
+    server = Server(REQUEST)
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await receive()
+        await send(START)
+        await send(LAST)
+        server.leave()
+        await ticks(20)
+
+    assert await report_of(server, app) is None
+
+
+async def test_nor_of_one_whose_client_stayed() -> None:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await ticks(20)
+
+    assert await report_of(Server(REQUEST), app) is None
+
+
+async def test_an_error_of_send_is_a_cause() -> None:
+    class Failing(Server):
+        async def send(self, message: Any) -> None:
+            raise OSError("gone")
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        with pytest.raises(OSError, match="gone"):
+            await send(START)
+        await anyio.sleep_forever()
+
+    report = await report_of(Failing(REQUEST), app, grace=0)
+    assert (report.cause, report.status, report.bytes_sent) == ("send_error", None, 0)
+
+
+@pytest.mark.parametrize("declared", [True, False])
+async def test_a_body_that_is_too_large_is_a_cause(declared: bool) -> None:
+    server = Server(piece(b"12345"))
+    scope = POST if declared else http_scope(headers=[(b"transfer-encoding", b"chunked")])
+    report = await report_of(server, sleeps, scope, max_body_size=4)
+    assert (report.cause, report.status, report.outcome) == ("body_too_large", 413, "cancelled")
+    assert report.phase == "receiving"
+    assert server.sent[0]["status"] == 413
+
+
+async def test_a_body_that_does_not_come_is_a_cause() -> None:
+    server = Server(piece(b"12345"))
+    report = await report_of(server, sleeps, POST, body_timeout=0.01)
+    assert (report.cause, report.status, report.bytes_received) == ("body_timeout", 408, 5)
+
+
+async def test_hooks_are_called_after_the_app_has_ended() -> None:
+    server = Server(REQUEST)
+    events: list[Any] = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        server.leave()
+        try:
+            await anyio.sleep_forever()
+        finally:
+            with anyio.CancelScope(shield=True):
+                await ticks(10)
+            events.append("ended")
+
+    def plain(report: DisconnectReport) -> None:
+        events.append(("plain", threading.current_thread() is threading.main_thread()))
+
+    async def awaited(report: DisconnectReport) -> None:
+        await ticks(5)
+        events.append("awaited")
+
+    await server.run(app, on_disconnect=[plain, awaited])
+    assert events == ["ended", ("plain", True), "awaited"]
+
+
+async def test_an_error_of_a_hook_is_logged_and_harms_nothing(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    server = Server(REQUEST)
+    server.leave()
+    called = []
+
+    def fails(report: DisconnectReport) -> None:
+        raise ValueError("the hook's")
+
+    async def fails_later(report: DisconnectReport) -> None:
+        await ticks(1)
+        raise ValueError("the hook's")
+
+    hooks = [fails, fails_later, called.append]
+    assert await server.run(sleeps, on_disconnect=hooks) is None
+    assert len(called) == 1
+    assert [record.levelno for record in caplog.records] == [logging.ERROR] * 2
+
+
+async def test_a_hook_that_hangs_does_not_hold_the_exchange_for_ever(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    server = Server(REQUEST)
+    server.leave()
+
+    async def hangs(report: DisconnectReport) -> None:
+        await anyio.sleep_forever()
+
+    assert await server.run(sleeps, on_disconnect=hangs, cleanup_timeout=0.01) is None
+    (record,) = caplog.records
+    assert "took too long" in record.getMessage()
+
+
+async def test_hooks_are_called_when_the_server_shuts_down_too() -> None:
+    """The app is told, and then the server's own cancellation ends it."""
+    server = Server(REQUEST)
+    reports: list[DisconnectReport] = []
+    told = anyio.Event()
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await receive()
+        server.leave()
+        await receive()
+        told.set()
+        await anyio.sleep_forever()
+
+    async with anyio.create_task_group() as tasks:
+
+        async def serve() -> None:
+            await server.run(app, on_disconnect=reports.append)
+
+        tasks.start_soon(serve)
+        await told.wait()
+        tasks.cancel_scope.cancel()
+    assert [report.outcome for report in reports] == ["told"]
+
+
+@pytest.mark.parametrize("value", [5, [print, 5], "hook"])
+def test_on_disconnect_takes_callables(value: Any) -> None:
+    with pytest.raises(TypeError, match=r"^on_disconnect must be a callable"):
+        DisconnectMiddleware(sleeps, on_disconnect=value)
