@@ -18,7 +18,8 @@ nox.options.sessions = ["tests"]
 
 ROOT = Path(__file__).parent
 PROJECT = nox.project.load_toml("pyproject.toml")
-NEEDED_BY_TESTS = ["pyproject.toml", "README.md", "tests"]
+EXTRAS = f"[{','.join(PROJECT['project']['optional-dependencies'])}]"
+NEEDED_BY_TESTS = ["pyproject.toml", "README.md", "examples", "tests"]
 DJANGO_TESTS = "tests/frameworks/on_django"
 # Each version of Django, and the oldest Python that it runs on.
 DJANGOS = {"4.2": "3.10", "5.2": "3.10", "6.1": "3.12"}
@@ -26,7 +27,7 @@ DJANGOS = {"4.2": "3.10", "5.2": "3.10", "6.1": "3.12"}
 
 def tests(session: nox.Session) -> None:
     """Everything but Django on one Python, then Django in each version that this Python runs."""
-    install(session, "tests", "servers", "frameworks", extras="[demo]")
+    install(session, "tests", "servers", "frameworks", extras=EXTRAS)
     if session.posargs:
         pytest(session, *session.posargs)
         return
@@ -57,7 +58,7 @@ def lowest(session: nox.Session) -> None:
     """The core's tests with the oldest anyio and asgiref that we say we run on."""
     oldest = [need.replace(">=", "==") for need in PROJECT["project"]["dependencies"]]
     install(session, "tests", *oldest)
-    pytest(session, *(session.posargs or ["--ignore=tests/servers", "--ignore=tests/frameworks"]))
+    pytest(session, *(session.posargs or ["tests/core"]))
 
 
 @nox.session
@@ -71,7 +72,7 @@ def lint(session: nox.Session) -> None:
 @nox.session
 def types(session: nox.Session) -> None:
     """mypy and pyright, both strict, and what a user's type checker sees: complete."""
-    install(session, "types", extras="[demo]")
+    install(session, "types", extras=EXTRAS)
     session.run("mypy")
     session.run("pyright", "--pythonpath", python(session))
     session.run(
@@ -124,7 +125,7 @@ def pytest(session: nox.Session, *arguments: str) -> None:
     for name in NEEDED_BY_TESTS:
         if (ROOT / name).is_dir():
             shutil.copytree(ROOT / name, copy / name)
-        else:
+        elif (ROOT / name).exists():
             shutil.copy(ROOT / name, copy / name)
     with session.chdir(copy):
         session.run("python", "-m", "pytest", *arguments, env={"PYTHONPATH": ""})
