@@ -38,6 +38,13 @@ class Configuration:
     """The same if the second request came when the watcher already waited."""
     send_waits_when_gone: bool = False
     """`send()` waits for ever once the connection is gone."""
+    wakes_all: bool = True
+    """Of two `receive()` calls at once, a disconnect wakes both."""
+    tells_of_completion: bool = True
+    """`receive()` returns a disconnect at the end of the response, though the client is there."""
+    cancels_by_itself: tuple[str, ...] = ()
+    """Arguments that make it cancel the app one second after the client has left.  Without them it
+    does so after ten seconds (daphne) or three (gunicorn); the others never do."""
     poll_tells: bool = False
     """A `receive()` cancelled after the body's end makes the next one return the disconnect."""
     poll_hears: bool = True
@@ -109,6 +116,7 @@ CONFIGURATIONS = (
         spec_version="2.1",
         extensions=(),
         sigterm_overdue="waits" if _CLOSE_WAITS else "cancels",
+        wakes_all=False,
     ),
     Configuration(
         name="hypercorn-trio",
@@ -122,6 +130,7 @@ CONFIGURATIONS = (
         spec_version="2.1",
         extensions=(),
         sigterm_overdue="cancels",
+        wakes_all=False,
     ),
     Configuration(
         name="hypercorn-h2c",
@@ -138,6 +147,7 @@ CONFIGURATIONS = (
             "http.response.trailers",
         ),
         sigterm_overdue="waits" if _CLOSE_WAITS else "cancels and hangs",
+        wakes_all=False,
     ),
     Configuration(
         name="daphne",
@@ -153,6 +163,8 @@ CONFIGURATIONS = (
         state=False,
         sigterm="cancels",
         sigterm_overdue="cancels",
+        wakes_all=False,
+        cancels_by_itself=("--application-close-timeout", "1"),
     ),
     Configuration(
         name="granian",
@@ -173,5 +185,8 @@ CONFIGURATIONS = (
         sees_past_pipelined=True,
         sees_past_pipelined_late=True,
         spec_version="2.4",
+        wakes_all=False,
+        tells_of_completion=False,
+        cancels_by_itself=("--asgi-disconnect-grace-period", "1"),
     ),
 )

@@ -62,6 +62,14 @@ def test_the_disconnect_is_told_again_and_without_a_checkpoint(
     ]
 
 
+def test_an_app_that_listens_twice_is_told_twice(server: RunningServer, way: str) -> None:
+    key, client = server.new_key(), server.connect()
+    client.request(f"/guarded/both/{key}", body=b"hello")
+    server.wait(key, "working")
+    client.leave(way)
+    assert server.end(key) == ["called", "read 5", "working", "told", "told", "returned"]
+
+
 def test_an_app_that_polled_once_is_unharmed_while_the_client_stays(server: RunningServer) -> None:
     key, client = server.new_key(), server.connect()
     client.request(f"/guarded/polled_once/{key}", body=b"hello")

@@ -32,6 +32,23 @@ def test_disconnect_is_repeated(server: RunningServer) -> None:
     assert expected in server.end(key)
 
 
+def test_two_calls_are_woken(server: RunningServer) -> None:
+    key, client = server.new_key(), server.connect()
+    client.request(f"/bare/both/{key}")
+    server.wait(key, "working")
+    client.leave("fin")
+    told = 2 if server.configuration.wakes_all else 1
+    assert server.end(key).count("told") == told
+
+
+def test_the_end_of_the_response_is_told(server: RunningServer) -> None:
+    key, client = server.new_key(), server.connect()
+    client.request(f"/bare/listen_on/{key}")
+    assert client.response().status == 200
+    expected = "told" if server.configuration.tells_of_completion else "listened in vain"
+    assert expected in server.end(key)
+
+
 def test_half_close(server: RunningServer) -> None:
     if server.configuration.http2:
         pytest.skip("HTTP/2 has none")

@@ -237,6 +237,35 @@ async def again(request):
         request.tell("asked in vain")
 
 
+async def both(request):
+    """Listens in two places at once."""
+    await request.read()
+    request.tell("working")
+
+    async def listener():
+        message = await request.receive()
+        request.tell("told" if message["type"] == "http.disconnect" else "got something")
+
+    with anyio.move_on_after(0.5) as patience:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(listener)
+            tasks.start_soon(listener)
+    if patience.cancelled_caught:
+        request.tell("listened in vain")
+
+
+async def listen_on(request):
+    """Listens when it has responded."""
+    await request.read()
+    await request.respond()
+    request.tell("responded")
+    with anyio.move_on_after(0.3) as patience:
+        message = await request.receive()
+        request.tell("told" if message["type"] == "http.disconnect" else "got something")
+    if patience.cancelled_caught:
+        request.tell("listened in vain")
+
+
 async def polling(request):
     """Asks now and then, without waiting for the answer, as Starlette's `is_disconnected` does."""
     await request.read()
@@ -323,10 +352,12 @@ HANDLERS = {
     for handler in (
         again,
         background,
+        both,
         deaf,
         hesitant,
         late,
         listen,
+        listen_on,
         parting,
         piecemeal,
         polite,
