@@ -1,6 +1,7 @@
-"""What of a request may become a label of a metric: few values, whatever clients send."""
+"""What the metrics have in common: labels of few values, whatever clients send, and buckets."""
 
-from collections.abc import Callable, Mapping
+import contextlib
+from collections.abc import Callable
 from typing import Any, Final
 
 from ..types import Scope
@@ -10,6 +11,9 @@ METHODS: Final = frozenset(
 )
 OTHER: Final = "_OTHER"
 """Any other method: the name that OpenTelemetry's semantic conventions give it."""
+
+BUCKETS: Final = (0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0, 300.0)
+"""Seconds: from a quick request to the long answer of a language model."""
 
 Route = Callable[[Scope], str | None]
 """Takes the scope, and returns the template of the route that was taken, or None."""
@@ -30,10 +34,10 @@ def route_of(scope: Scope) -> str | None:
     template: object = scope.get("path_template")  # Litestar
     if template:
         return template if isinstance(template, str) else None
-    route: object = scope.get("route")  # Starlette 1.x, FastAPI
+    route: Any = scope.get("route")  # Starlette 1.x, FastAPI
     of_fastapi: Any = scope.get("fastapi")
-    if isinstance(of_fastapi, Mapping):  # its `route` lacks the prefixes of `include_router`
-        routes: Mapping[str, object] = of_fastapi
-        route = routes.get("effective_route_context") or route
+    if of_fastapi:  # its `route` lacks the prefixes of `include_router`
+        with contextlib.suppress(Exception):  # for it is FastAPI's own affair
+            route = of_fastapi["effective_route_context"]
     path: object = getattr(route, "path_format", None) or getattr(route, "path", None)
     return path if isinstance(path, str) else None

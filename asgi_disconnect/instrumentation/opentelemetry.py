@@ -18,7 +18,7 @@ from opentelemetry import metrics, trace
 
 from .. import __version__
 from ..report import DisconnectReport
-from .labels import Route, method_of, route_of
+from .labels import BUCKETS, Route, method_of, route_of
 
 EVENT: Final = "asgi_disconnect.abandoned"
 
@@ -61,11 +61,13 @@ class OpenTelemetryHook:
             "asgi_disconnect.worked",
             unit="s",
             description="From the start of an abandoned request to the end of the app.",
+            explicit_bucket_boundaries_advisory=BUCKETS,
         )
         self._time_to_end = meter.create_histogram(
             "asgi_disconnect.time_to_end",
             unit="s",
             description="From the disconnect to the end of the app.",
+            explicit_bucket_boundaries_advisory=BUCKETS,
         )
 
     def __call__(self, report: DisconnectReport) -> None:

@@ -6,15 +6,11 @@
 """
 
 from collections.abc import Sequence
-from typing import Final
 
 from prometheus_client import REGISTRY, CollectorRegistry, Counter, Histogram
 
 from ..report import DisconnectReport
-from .labels import Route, method_of, route_of
-
-BUCKETS: Final = (0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0, 300.0)
-"""Seconds: from a quick request to a long answer of a language model."""
+from .labels import BUCKETS, Route, method_of, route_of
 
 
 class PrometheusHook:

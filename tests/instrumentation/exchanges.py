@@ -1,0 +1,49 @@
+"""Exchanges whose client leaves, for the hooks to be told of."""
+
+from collections.abc import Callable
+from typing import Any
+
+import anyio
+
+from asgi_disconnect import DisconnectMiddleware
+
+from ..core.scripted import HUNG, MORE, REQUEST, START, Server, http_scope
+
+Hook = Callable[[Any], Any]
+
+
+async def works(scope: Any, receive: Any, send: Any) -> None:
+    """An app that works until it is cancelled."""
+    await receive()
+    await anyio.sleep_forever()
+
+
+async def streams(scope: Any, receive: Any, send: Any) -> None:
+    """An app that is cancelled in the middle of its response."""
+    await receive()
+    await send({**START, "status": 202})
+    await send(MORE)
+    await anyio.sleep_forever()
+
+
+async def answers(scope: Any, receive: Any, send: Any) -> None:
+    """An app that responds at once."""
+    await send(START)
+    await send({"type": "http.response.body"})
+
+
+async def serve(app: Any, hook: Hook, *, leaves: bool = True, **scope: Any) -> None:
+    """One exchange with `app`, whose client is gone when it has sent its request."""
+    server = Server(REQUEST)
+    if leaves:
+        server.leave()
+    await server.run(app, http_scope(**scope), on_disconnect=hook)
+
+
+async def serve_around(around: Callable[[Any], Any], app: Any, hook: Hook, **scope: Any) -> None:
+    """The same, with another middleware around ours."""
+    server = Server(REQUEST)
+    server.leave()
+    wrapped = around(DisconnectMiddleware(app, watch_after=0, on_disconnect=hook))
+    with anyio.fail_after(HUNG):
+        await wrapped(http_scope(**scope), server.receive, server.send)

@@ -1,0 +1,111 @@
+"""The hook for the standard library's `logging`: one line, and fields for those who parse them."""
+
+import io
+import json
+import logging
+from typing import Any
+
+import pytest
+
+from asgi_disconnect.instrumentation.logging import LoggingHook
+
+from .exchanges import answers, serve, streams, works
+
+pytestmark = pytest.mark.anyio
+
+
+class Json(logging.Formatter):
+    """What JSON formatters do: all that a record has and a plain one has not."""
+
+    plain = frozenset(vars(logging.makeLogRecord({})))
+
+    def format(self, record: logging.LogRecord) -> str:
+        extra = {key: value for key, value in vars(record).items() if key not in self.plain}
+        return json.dumps({"message": record.getMessage(), **extra})
+
+
+def logger_to(stream: io.StringIO, formatter: logging.Formatter) -> logging.Logger:
+    handler = logging.StreamHandler(stream)
+    handler.setFormatter(formatter)
+    logger = logging.Logger("test")
+    logger.addHandler(handler)
+    return logger
+
+
+async def lines_of(app: Any, formatter: str, level: int = logging.INFO, **scope: Any) -> list[str]:
+    """What is logged of one exchange."""
+    stream = io.StringIO()
+    await serve(app, LoggingHook(logger_to(stream, logging.Formatter(formatter)), level), **scope)
+    return stream.getvalue().splitlines()
+
+
+async def test_each_premature_disconnect_is_one_line() -> None:
+    (line,) = await lines_of(works, "%(levelname)s %(message)s", path="/orders/42")
+    assert line.startswith("INFO GET /orders/42: the client left while processing, 0.")
+    assert "after the start; cancelled, 0." in line
+
+
+async def test_a_response_that_has_begun_is_in_the_line() -> None:
+    (line,) = await lines_of(streams, "%(disconnect_status)s %(disconnect_phase)s %(message)s")
+    assert line.startswith("202 responding GET /: the client left while responding")
+
+
+async def test_a_completed_exchange_is_not_logged() -> None:
+    assert await lines_of(answers, "%(message)s") == []
+
+
+async def test_the_fields_are_in_the_record_for_formatters_that_write_json() -> None:
+    stream = io.StringIO()
+    hook = LoggingHook(logger_to(stream, Json()), route=lambda scope: "/orders/{order}")
+    await serve(streams, hook, method="POST", path="/orders/42")
+    fields = json.loads(stream.getvalue())
+    assert fields.pop("message").startswith("POST /orders/42: ")
+    assert 0 <= fields.pop("disconnect_seconds_to_end") < 5
+    assert 0 <= fields.pop("disconnect_seconds_since_start") < 5
+    assert fields == {
+        "disconnect_method": "POST",
+        "disconnect_path": "/orders/42",
+        "disconnect_route": "/orders/{order}",
+        "disconnect_phase": "responding",
+        "disconnect_outcome": "cancelled",
+        "disconnect_cause": "disconnect",
+        "disconnect_bytes_received": 0,
+        "disconnect_bytes_sent": 1,
+        "disconnect_status": 202,
+    }
+
+
+@pytest.mark.parametrize("path", ["/\nCRITICAL forged", "/\r\x1b[2J", "/\udcff\u2028", "/ä"])
+async def test_a_client_cannot_write_lines_of_its_own(path: str) -> None:
+    (line,) = await lines_of(works, "%(message)s", path=path, method="GET\n")
+    assert line.isascii()
+    assert line.isprintable()
+
+
+async def test_the_query_is_not_logged() -> None:
+    stream = io.StringIO()
+    await serve(works, LoggingHook(logger_to(stream, Json())), query_string=b"token=secret")
+    assert "secret" not in stream.getvalue()
+
+
+async def test_the_level_is_the_users() -> None:
+    (line,) = await lines_of(works, "%(levelname)s", logging.WARNING)
+    assert line == "WARNING"
+
+
+async def test_by_default_it_logs_below_the_librarys_name(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    with caplog.at_level(logging.INFO, "asgi_disconnect"):
+        await serve(works, LoggingHook())
+    (record,) = (each for each in caplog.records if each.levelno >= logging.INFO)
+    assert record.name == "asgi_disconnect.report"
+
+
+async def test_a_level_that_is_off_costs_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    def route(scope: Any) -> str:
+        raise AssertionError("the fields were made")
+
+    with caplog.at_level(logging.WARNING, "asgi_disconnect"):
+        await serve(works, LoggingHook(route=route))
+    assert not caplog.records

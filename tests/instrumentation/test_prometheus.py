@@ -1,0 +1,75 @@
+"""The hook for Prometheus, read in the format that Prometheus reads."""
+
+import pytest
+
+from .exchanges import answers, serve, streams, works
+
+pytest.importorskip("prometheus_client")
+
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.parser import text_string_to_metric_families
+
+from asgi_disconnect.instrumentation.prometheus import PrometheusHook
+
+pytestmark = pytest.mark.anyio
+
+Labels = dict[str, str]
+
+
+def exposed(registry: CollectorRegistry) -> dict[str, list[tuple[Labels, float]]]:
+    """The samples by name, as Prometheus would read them."""
+    samples: dict[str, list[tuple[Labels, float]]] = {}
+    for family in text_string_to_metric_families(generate_latest(registry).decode()):
+        for sample in family.samples:
+            samples.setdefault(sample.name, []).append((sample.labels, sample.value))
+    return samples
+
+
+async def test_disconnects_are_counted_by_outcome_and_cause() -> None:
+    registry = CollectorRegistry()
+    hook = PrometheusHook(registry)
+    await serve(works, hook)
+    await serve(streams, hook)
+    await serve(works, hook, method="POST")
+    counted = exposed(registry)["asgi_disconnect_abandoned_requests_total"]
+    labels = {"outcome": "cancelled", "cause": "disconnect", "route": ""}
+    assert ({**labels, "method": "GET"}, 2.0) in counted
+    assert ({**labels, "method": "POST"}, 1.0) in counted
+    assert len(counted) == 2
+
+
+async def test_times_are_observed_in_seconds() -> None:
+    registry = CollectorRegistry()
+    await serve(works, PrometheusHook(registry, route=lambda scope: "/orders/{order}"))
+    text = generate_latest(registry).decode()
+    labels = 'method="GET",outcome="cancelled",route="/orders/{order}"'
+    for name in ("worked", "time_to_end"):
+        assert f"# TYPE asgi_disconnect_{name}_seconds histogram" in text
+        assert f"asgi_disconnect_{name}_seconds_count{{{labels}}} 1.0" in text
+        assert f'asgi_disconnect_{name}_seconds_bucket{{le="10.0",{labels}}} 1.0' in text
+        ((_, seconds),) = exposed(registry)[f"asgi_disconnect_{name}_seconds_sum"]
+        assert 0 < seconds < 5
+
+
+async def test_a_completed_exchange_is_not_counted() -> None:
+    registry = CollectorRegistry()
+    await serve(answers, PrometheusHook(registry))
+    assert "asgi_disconnect_abandoned_requests_total" not in exposed(registry)
+
+
+async def test_clients_cannot_make_series_of_their_own() -> None:
+    registry = CollectorRegistry()
+    hook = PrometheusHook(registry)
+    for number in range(20):
+        await serve(works, hook, path=f"/orders/{number}", method=f"METHOD{number}")
+    ((labels, count),) = exposed(registry)["asgi_disconnect_abandoned_requests_total"]
+    assert labels["method"] == "_OTHER"
+    assert labels["route"] == ""
+    assert count == 20
+
+
+async def test_the_histograms_buckets_are_the_users() -> None:
+    registry = CollectorRegistry()
+    await serve(works, PrometheusHook(registry, buckets=(0.5, 50)))
+    buckets = exposed(registry)["asgi_disconnect_worked_seconds_bucket"]
+    assert [labels["le"] for labels, _ in buckets] == ["0.5", "50.0", "+Inf"]
