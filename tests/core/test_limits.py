@@ -1,0 +1,521 @@
+"""What is refused: bodies too large, too slow, or with no place to keep them (contract §2)."""
+
+import logging
+import math
+import tempfile
+from typing import Any
+
+import anyio
+import pytest
+
+from asgi_disconnect import DisconnectMiddleware, exchange
+
+from .scripted import DISCONNECT, HUNG, LAST, MORE, REQUEST, START, Server, http_scope, piece, ticks
+
+pytestmark = pytest.mark.anyio
+
+WATCHING = [0, 0.005, float("inf")]
+FOUR = piece(b"four")
+END = piece(b"", more_body=False)
+
+
+@pytest.fixture
+def no_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", "/nonexistent/folder")
+
+
+def declared(length: object, **changes: Any) -> dict[str, Any]:
+    headers = [(b"content-length", str(length).encode())]
+    return http_scope(method="POST", headers=headers, **changes)
+
+
+def status_of(server: Server) -> int | None:
+    """The status of a response that is complete and in good order, None if there is none at all."""
+    if not server.sent:
+        return None
+    assert server.types == ["start", "body"]
+    start, body = server.sent
+    headers = dict(start["headers"])
+    assert headers[b"content-length"] == str(len(body["body"])).encode()
+    assert headers[b"content-type"].startswith(b"text/plain")
+    assert not body.get("more_body")
+    status = start["status"]
+    assert isinstance(status, int)
+    return status
+
+
+async def answers(scope: Any, receive: Any, send: Any) -> None:
+    """Reads all, and answers."""
+    while (await receive()).get("more_body"):
+        pass
+    await send(START)
+    await send(LAST)
+
+
+class Working:
+    """An app that never reads, and tells how it ended."""
+
+    def __init__(self, *sends: Any, server: Server | None = None) -> None:
+        self.sends = sends
+        self.events: list[str] = []
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        self.events.append("called")
+        for message in self.sends:
+            await send(message)
+        try:
+            await anyio.sleep_forever()
+        except anyio.get_cancelled_exc_class():
+            self.events.append("cancelled")
+            raise
+
+
+# By Content-Length
+
+
+@pytest.mark.parametrize("buffer", ["ahead", "whole"])
+@pytest.mark.parametrize("watch_after", WATCHING)
+async def test_a_body_declared_too_large_never_reaches_the_app(
+    watch_after: float, buffer: str
+) -> None:
+    server, app = Server(FOUR), Working()
+    await server.run(app, declared(11), max_body_size=10, watch_after=watch_after, buffer=buffer)
+    assert status_of(server) == 413
+    assert app.events == []
+    assert server.calls == 0  # so a client that expects `100 Continue` need not send it
+
+
+@pytest.mark.parametrize("length", [10, 0, "", "many", "-11", "+11", "1e9", "٣٣"])
+async def test_a_body_declared_small_enough_or_not_in_a_number_is_received(length: object) -> None:
+    server = Server(FOUR, REQUEST)
+    await server.run(answers, declared(length), max_body_size=10)
+    assert server.sent == [START, LAST]
+
+
+@pytest.mark.parametrize(
+    ("http_version", "closes"), [("1.0", True), ("1.1", True), ("2", False), ("3", False)]
+)
+async def test_the_refusal_closes_the_connection_on_http_1_alone(
+    http_version: str, closes: bool
+) -> None:
+    """RFC 9113, 8.2.2: on HTTP/2 the header is forbidden."""
+    for scope, messages in ((declared(99), []), (http_scope(), [FOUR, FOUR, FOUR])):
+        server = Server(*messages)
+        await server.run(Working(), {**scope, "http_version": http_version}, max_body_size=10)
+        assert status_of(server) == 413
+        assert ((b"connection", b"close") in server.sent[0]["headers"]) is closes
+
+
+# By what comes
+
+
+@pytest.mark.parametrize("scope", [http_scope(), declared(5)], ids=["chunked", "lying"])
+@pytest.mark.parametrize("last", [False, True])
+async def test_an_app_that_works_is_cancelled_when_too_much_has_come(
+    scope: Any, last: bool
+) -> None:
+    server, app = Server(FOUR, FOUR, piece(b"334", more_body=not last)), Working()
+    assert await server.run(app, scope, max_body_size=10) is None
+    assert status_of(server) == 413
+    assert app.events == ["called", "cancelled"]
+
+
+async def test_it_is_refused_at_the_moment_when_it_is_too_much() -> None:
+    """Not at the end of the body, which may never come."""
+    server, app = Server(FOUR, FOUR), Working()
+    async with anyio.create_task_group() as tasks:
+
+        async def send_more() -> None:
+            await ticks(20)
+            assert server.sent == []
+            server.give(piece(b"22"))
+            await ticks(20)
+            assert server.sent == []
+            server.give(piece(b"1"))
+
+        tasks.start_soon(send_more)
+        await server.run(app, max_body_size=10)
+    assert status_of(server) == 413
+    assert app.events == ["called", "cancelled"]
+
+
+@pytest.mark.parametrize("limit", [0, 8, 8.5])
+@pytest.mark.parametrize("watch_after", WATCHING)
+async def test_a_body_as_large_as_the_limit_is_received(limit: float, watch_after: float) -> None:
+    given = [FOUR, FOUR, END] if limit else [piece(b""), END]
+    server, got = Server(*given), []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        for _ in given:
+            got.append(await receive())
+        await send(START)
+        await send(LAST)
+
+    await server.run(app, max_body_size=limit, watch_after=watch_after)
+    assert got == given
+    assert server.sent == [START, LAST]
+
+
+@pytest.mark.parametrize("watch_after", WATCHING)
+async def test_an_app_that_reads_gets_what_was_allowed_and_then_the_disconnect(
+    watch_after: float,
+) -> None:
+    """Told, it ends in its own way; what it sends is not sent."""
+    server, got = Server(FOUR, FOUR, FOUR), []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        while (message := await receive()) != DISCONNECT:
+            got.append(message)
+        assert await receive() == DISCONNECT
+        await anyio.sleep(0.01)
+        await send(START)
+        await send(LAST)
+        got.append("ended")
+
+    await server.run(app, max_body_size=10, watch_after=watch_after)
+    assert got == [FOUR, FOUR, "ended"]
+    assert status_of(server) == 413
+
+
+async def test_an_app_that_is_told_and_goes_on_is_cancelled_after_grace() -> None:
+    server, events = Server(piece(bytes(11))), []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        assert await receive() == DISCONNECT
+        try:
+            await anyio.sleep_forever()
+        except anyio.get_cancelled_exc_class():
+            events.append("cancelled")
+            raise
+
+    await server.run(app, max_body_size=10, grace=0.01)
+    assert events == ["cancelled"]
+    assert status_of(server) == 413
+
+
+@pytest.mark.parametrize("sent", [[START], [START, MORE]])
+@pytest.mark.parametrize("why", ["size", "time", "place"])
+@pytest.mark.usefixtures("no_place")
+async def test_nothing_more_is_sent_if_the_response_has_started(sent: list[Any], why: str) -> None:
+    given = {"size": [FOUR] * 3, "time": [FOUR], "place": [piece(bytes(9999))] * 3}[why]
+    server, app = Server(*given), Working(*sent)
+    limits = {"size": {"max_body_size": 10}, "time": {"body_timeout": 0.01}, "place": {}}[why]
+    await server.run(app, max_memory=0, **limits)
+    assert server.sent == sent
+    assert app.events == ["called", "cancelled"]
+
+
+@pytest.mark.parametrize("first", [[], [LAST]])
+async def test_a_response_that_is_complete_is_left_alone(first: list[Any]) -> None:
+    """Its body may still be too large; nobody is cancelled for that any more."""
+    server = Server()
+    events = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await send(START)
+        await send(LAST)
+        server.give(FOUR, FOUR, FOUR)
+        await ticks(20)
+        events.append("ended")
+
+    await server.run(app, max_body_size=10)
+    assert events == ["ended"]
+    assert server.sent == [START, LAST]
+
+
+async def test_an_app_that_is_never_cancelled_is_refused_all_the_same() -> None:
+    server, events = Server(FOUR, FOUR, FOUR), []
+
+    async def app(scope: Any, receive: Any, send: Any) -> str:
+        await ticks(50)
+        assert status_of(server) == 413
+        while await receive() != DISCONNECT:
+            pass
+        await send(START)
+        await send(LAST)
+        events.append("ended")
+        return "returned"
+
+    assert await server.run(app, max_body_size=10, cancel=False) == "returned"
+    assert events == ["ended"]
+    assert status_of(server) == 413
+
+
+async def test_a_server_that_cannot_send_the_refusal_harms_nothing() -> None:
+    class Gone(Server):
+        async def send(self, message: Any) -> None:
+            raise OSError("the client has left")
+
+    app = Working()
+    for scope in (http_scope(), declared(99)):
+        assert await Gone(piece(bytes(11))).run(app, scope, max_body_size=10) is None
+    assert app.events == ["called", "cancelled"]
+
+
+async def test_a_client_that_does_not_take_the_refusal_does_not_hold_the_exchange(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Stuck(Server):
+        async def send(self, message: Any) -> None:
+            await anyio.sleep_forever()
+
+    monkeypatch.setattr(exchange, "ANSWER_TIMEOUT", 0.05)
+    app = Working()
+    for scope in (http_scope(), declared(99)):
+        assert await Stuck(piece(bytes(11))).run(app, scope, max_body_size=10) is None
+    assert app.events == ["called", "cancelled"]
+
+
+async def test_the_operator_is_told_why() -> None:
+    causes = []
+
+    def hook(report: Any) -> None:
+        causes.append((report.cause, report.status, report.outcome))
+
+    options: dict[str, Any] = {"on_disconnect": hook, "max_body_size": 10, "body_timeout": 0.01}
+    await Server(piece(bytes(11))).run(Working(), **options)
+    await Server(piece(bytes(10))).run(Working(), **options)
+    await Server(piece(bytes(11))).run(Working(START), **options)
+    assert causes == [
+        ("body_too_large", 413, "cancelled"),
+        ("body_timeout", 408, "cancelled"),
+        ("body_too_large", 200, "cancelled"),
+    ]
+
+
+# By time
+
+
+@pytest.mark.parametrize("given", [[], [FOUR], [FOUR, FOUR]])
+@pytest.mark.parametrize("buffer", ["ahead", "whole"])
+async def test_a_body_whose_next_piece_does_not_come_is_refused(
+    given: list[Any], buffer: str
+) -> None:
+    server, app = Server(*given), Working()
+    await server.run(app, body_timeout=0.02, buffer=buffer)
+    assert status_of(server) == 408
+    assert app.events == (["called", "cancelled"] if buffer == "ahead" else [])
+
+
+@pytest.mark.parametrize("watch_after", WATCHING)
+async def test_an_app_that_waits_for_the_next_piece_is_told(watch_after: float) -> None:
+    server, got = Server(FOUR), []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        got.append(await receive())
+        got.append(await receive())
+
+    await server.run(app, body_timeout=0.02, watch_after=watch_after)
+    assert got == [FOUR, DISCONNECT]
+    assert status_of(server) == 408
+
+
+@pytest.mark.parametrize("watch_after", WATCHING)
+async def test_a_body_that_is_complete_has_all_the_time(watch_after: float) -> None:
+    server = Server(FOUR, END)
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        if watch_after:  # else it is read ahead
+            assert [await receive(), await receive()] == [FOUR, END]
+        with anyio.move_on_after(0.05):
+            while True:
+                await receive()
+        await send(START)
+        await send(LAST)
+
+    await server.run(app, body_timeout=0.02, watch_after=watch_after)
+    assert server.sent == [START, LAST]
+
+
+async def test_each_piece_has_the_time_anew() -> None:
+    """Many pieces, all of which together take longer than each may."""
+    server = Server()
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        async with anyio.create_task_group() as tasks:
+
+            async def client() -> None:
+                for _ in range(15):
+                    await anyio.sleep(0.1)
+                    server.give(FOUR)
+                server.give(END)
+
+            tasks.start_soon(client)
+            await answers(scope, receive, send)
+
+    await server.run(app, body_timeout=1)
+    assert server.sent == [START, LAST]
+
+
+# Whole bodies
+
+
+@pytest.mark.parametrize("max_memory", [0, 1 << 20])
+async def test_a_whole_body_is_there_before_the_app_is_called(max_memory: int) -> None:
+    server, called = Server(), []
+    given = [piece(bytes([number]) * 9999) for number in range(20)]
+
+    async def app(scope: Any, receive: Any, send: Any) -> str:
+        called.append(True)
+        body = b""
+        while (message := await receive())["more_body"]:
+            body += message["body"]
+        assert body + message["body"] == b"".join(message["body"] for message in given)
+        await send(START)
+        await send(LAST)
+        return "returned"
+
+    async with anyio.create_task_group() as tasks:
+
+        async def client() -> None:
+            for message in given:
+                await ticks(5)
+                assert not called
+                server.give(message)
+            server.give(END)
+
+        tasks.start_soon(client)
+        result = await server.run(app, declared(20 * 9999), buffer="whole", max_memory=max_memory)
+    assert result == "returned"
+    assert called == [True]
+    assert server.sent == [START, LAST]
+
+
+@pytest.mark.parametrize("given", [[], [FOUR], [piece(bytes(99999))] * 3])
+async def test_a_client_that_leaves_in_mid_upload_never_reaches_the_app(given: list[Any]) -> None:
+    server, app = Server(*given, DISCONNECT), Working()
+    assert await server.run(app, buffer="whole", max_memory=0) is None
+    assert app.events == []
+    assert server.sent == []
+
+
+async def test_whole_bodies_have_their_limits_too() -> None:
+    server, app = Server(FOUR, FOUR, FOUR), Working()
+    await server.run(app, buffer="whole", max_body_size=10)
+    assert status_of(server) == 413
+    assert app.events == []
+
+
+@pytest.mark.usefixtures("no_place")
+async def test_whole_bodies_that_cannot_be_kept_never_reach_the_app() -> None:
+    server, app = Server(*[piece(bytes(9999))] * 3), Working()
+    await server.run(app, buffer="whole", max_memory=0)
+    assert status_of(server) == 503
+    assert app.events == []
+
+
+@pytest.mark.parametrize("watch_after", WATCHING)
+async def test_watching_begins_when_the_app_is_called(watch_after: float) -> None:
+    server = Server(FOUR, END)
+    cancelled = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        server.leave()
+        try:
+            await anyio.sleep_forever()
+        except anyio.get_cancelled_exc_class():
+            cancelled.append(True)
+            raise
+
+    await server.run(app, buffer="whole", watch_after=watch_after)
+    assert cancelled == [True]
+
+
+async def test_a_client_that_waits_for_100_continue_is_asked_for_a_whole_body() -> None:
+    """Nobody else would ask for it."""
+    server = Server(FOUR, END)
+    scope = declared(4)
+    scope["headers"].append((b"expect", b"100-continue"))
+    await server.run(answers, scope, buffer="whole")
+    assert server.sent == [START, LAST]
+
+
+async def test_a_caller_that_cancels_in_mid_upload_is_heard() -> None:
+    server, app = Server(FOUR), Working()
+    with anyio.fail_after(HUNG), anyio.move_on_after(0.02) as callers:
+        await server.run(app, buffer="whole")
+    assert callers.cancelled_caught
+    assert app.events == []
+    assert not server.reading
+
+
+async def test_a_receive_that_raises_in_mid_upload_raises_in_the_app() -> None:
+    class Broken(Server):
+        async def receive(self) -> Any:
+            if not self.messages:
+                raise ZeroDivisionError
+            return await super().receive()
+
+    got = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        got.append(await receive())
+        await receive()
+
+    with pytest.raises(ZeroDivisionError):
+        await Broken(FOUR).run(app, buffer="whole")
+    assert got == [FOUR]
+
+
+# No place
+
+
+@pytest.mark.usefixtures("no_place")
+async def test_a_body_that_cannot_be_kept_is_refused_and_the_reason_logged_once(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    server, app = Server(*[piece(bytes(9999))] * 10), Working()
+    await server.run(app, max_memory=0)
+    assert status_of(server) == 503
+    assert app.events == ["called", "cancelled"]
+    assert [record.levelno for record in caplog.records] == [logging.ERROR]
+    assert "/nonexistent/folder" in caplog.records[0].getMessage()
+
+
+@pytest.mark.usefixtures("no_place")
+@pytest.mark.parametrize("reads", [0, 1, math.inf])
+async def test_an_app_that_reads_is_told_that_the_body_ends_too_early(reads: float) -> None:
+    """It gets the pieces before the gap, and never what comes after; and no `OSError` of ours."""
+    server, got = Server(), []
+    given = [piece(bytes([number]) * 999) for number in range(20)]
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        while len(got) < reads:
+            if len(got) == 1:
+                server.give(*given)
+                await ticks(3)
+            elif not got:
+                server.give(FOUR)
+            got.append(await receive())
+            if got[-1] == DISCONNECT:
+                return
+        server.give(*given)
+        await anyio.sleep_forever()
+
+    await server.run(app, max_memory=0)
+    assert status_of(server) == 503
+    if reads == math.inf:
+        assert got[0] == FOUR
+        assert got[-1] == DISCONNECT
+        body = b"".join(message["body"] for message in got[1:-1])
+        assert b"".join(message["body"] for message in given).startswith(body)
+        assert all(message["more_body"] for message in got[:-1])
+
+
+@pytest.mark.usefixtures("no_place")
+async def test_no_other_request_is_harmed(caplog: pytest.LogCaptureFixture) -> None:
+    unharmed = [Server(*[piece(bytes(100))] * 5, REQUEST) for _ in range(5)]
+    refused = [Server(*[piece(bytes(9999))] * 5) for _ in range(5)]
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await ticks(20)
+        await answers(scope, receive, send)
+
+    middleware = DisconnectMiddleware(app, watch_after=0, max_memory=0)
+    with anyio.fail_after(HUNG):
+        async with anyio.create_task_group() as tasks:
+            for server in (*unharmed, *refused):
+                tasks.start_soon(middleware, http_scope(), server.receive, server.send)
+    assert all(server.sent == [START, LAST] for server in unharmed)
+    assert [status_of(server) for server in refused] == [503] * 5
+    assert len(caplog.records) == 5
