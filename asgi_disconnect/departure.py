@@ -170,13 +170,14 @@ class Departure:
         # tick's tasks in any order.
         await checkpoint()
         await checkpoint()
-        if self.told:
+        told = self.told
+        if told:
             by_error = self.cause == "send_error"
             await anyio.sleep(min(options.grace, SEND_ERROR_GRACE) if by_error else options.grace)
         await self._critical_blocks_end()
         if self.ignored or (exchange.complete and not exchange.stuck):
             return
-        self.overran = self.told
+        self.overran = told
         self.cancelled = True
         await self._guard.cancel_app()
         await anyio.sleep(options.cleanup_timeout)

@@ -24,7 +24,8 @@ from .limits import Refused, check_declared, check_received, keep, receive_in_ti
 from .options import Options
 from .reader import FAILED, GONE, HELD, IDLE, TABLE, WATCHER, WATCHER_ENDS, Event, Reader
 from .response import COMPLETE, NOT_STARTED, Response, advance
-from .types import App, Message, Receive, Scope, Send
+from .servers import is_gunicorns
+from .types import Message, Receive, Scope, Send
 
 ANSWER_TIMEOUT: Final = 10.0
 """Seconds for a response of ours to leave: to a client that does not read, it never may."""
@@ -193,40 +194,33 @@ class Exchange:
         """It is time to watch: `watch_after` seconds have passed, and the app still runs."""
         if self._response is COMPLETE:
             return
-        if self._reader is IDLE and not self._asked and expects_continue(self._headers):
-            self._reader = TABLE[IDLE][Event.DUE_LATER]
+        untouched = self._reader is HELD or (self._reader is IDLE and not self._asked)
+        if untouched and expects_continue(self._headers):
+            self._reader = TABLE[self._reader][Event.DUE_LATER]
         else:
             self._begin_to_watch()
 
-    # The way in: what is called for the app when it need not get to see the request
-
-    async def refuse_or_call(self, app: App, scope: Scope, receive: Receive, send: Send) -> Any:
-        """Call `app`, unless ``Content-Length`` alone is too large."""
+    def accept_declared(self) -> bool:
+        """Refuse the request if its ``Content-Length`` alone is too large."""
         try:
             check_declared(self._headers, self._options)
         except Refused as refused:
             self.refuse(refused)
-            return None
-        if self._options.buffer == "whole":
-            return await self.receive_whole(app, scope, receive, send)
-        return await app(scope, receive, send)
+            return False
+        return True
 
-    async def receive_whole(self, app: App, scope: Scope, receive: Receive, send: Send) -> Any:
-        """Call `app` once the body is here, if the client still is."""
+    async def receive_whole(self) -> bool:
+        """Read the whole body ahead of the app; false if the client has left."""
         self._begin_to_watch()
         while not self._request_complete and self._reader is WATCHER:
             await self._wait_for_news()
-        if self._reader is GONE:
-            return None
-        return await app(scope, receive, send)
+        return self._reader is not GONE
 
     def _watcher_must_read(self) -> bool:
         """Whether what the app asks for is not to be read by the app itself."""
         options = self._options
         if options.body_timeout is not None or options.max_body_size is not None:
             return not self._request_complete
-        # gunicorn takes a call that is cancelled after the body's end, as an app's that polls is,
-        # for the end of the connection, and says so to the next.
         return self._request_complete and is_gunicorns(self._server_receive)
 
     def _begin_to_watch(self) -> None:
@@ -267,17 +261,19 @@ class Exchange:
             kind = message.get("type")
             if kind == "http.disconnect":
                 return message
-            complete = False
-            if self._request_complete:
+            surplus = self._request_complete
+            complete = kind == "http.request" and not message.get("more_body")
+            if kind == "http.request" and not surplus:
+                self._received += size_of_body(message)
+                check_received(self._received, self._options)
+            await keep(self._unread, message)
+            self._request_complete = surplus or complete
+            if surplus:
                 # There is nothing to wait for but the disconnect.  A test double that answers
                 # every call at once must not be read for ever.
                 self._reader = TABLE[self._reader][Event.SURPLUS]
-            elif kind == "http.request":
-                self._received += size_of_body(message)
-                check_received(self._received, self._options)
-                complete = not message.get("more_body")
-            await keep(self._unread, message)
-            self._request_complete = self._request_complete or complete
+                self._tell_news()
+                return None
             self._tell_news()
             await checkpoint()  # the same for one that never ends the body
         return None
@@ -339,9 +335,3 @@ class Exchange:
         """The watcher has ended.  What the app left behind talks to the server as if unguarded."""
         if self._reader is WATCHER_ENDS:
             self._read_ended()
-
-
-def is_gunicorns(receive: Receive) -> bool:
-    """Whether `receive` is that of gunicorn's ASGI worker."""
-    owner: object = getattr(receive, "__self__", None)
-    return str(getattr(owner, "__module__", "")).startswith("gunicorn.")

@@ -109,21 +109,27 @@ class DisconnectMiddleware:
         kind = ReportedExchange if options.on_disconnect else Exchange
         exchange = kind(options, guard, own_scope, receive, send)
         guard.call_later(options.watch_after, exchange.due)
+        app = self.app
+        if options.max_body_size is not None or options.buffer == "whole":
+            app = functools.partial(_enter, exchange, options, app)
         # Only now: a timer keeps the context in which it was made, and with it what is set there.
         disconnect = own_scope[SCOPE_KEY] = Disconnect(exchange)
         token = current.set(disconnect)
         try:
-            return await guard.run(exchange, self._way_in(exchange), own_scope)
+            return await guard.run(exchange, app, own_scope)
         finally:
             current.reset(token)
 
-    def _way_in(self, exchange: Exchange) -> App:
-        """What is called for the app, which need not get to see the request."""
-        if self._options.max_body_size is not None:
-            return functools.partial(exchange.refuse_or_call, self.app)
-        if self._options.buffer == "whole":
-            return functools.partial(exchange.receive_whole, self.app)
-        return self.app
+
+async def _enter(
+    exchange: Exchange, options: Options, app: App, scope: Scope, receive: Receive, send: Send
+) -> Any:
+    """Call `app`, if the request gets so far."""
+    if not exchange.accept_declared():
+        return None
+    if options.buffer == "whole" and not await exchange.receive_whole():
+        return None
+    return await app(scope, receive, send)
 
 
 def _chosen(only: Callable[[Scope], Any], scope: Scope) -> bool:

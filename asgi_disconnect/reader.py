@@ -75,6 +75,7 @@ TABLE: Final[dict[Reader, dict[Event, Reader]]] = {
         Event.CLOSE: Reader.IDLE,
     },
     Reader.HELD: {
+        Event.DUE_LATER: Reader.HELD,
         Event.ASKED: Reader.APP_THEN_WATCHER,
         Event.DUE: Reader.WATCHER,
         Event.DISCONNECT: Reader.GONE,
