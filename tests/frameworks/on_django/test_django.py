@@ -104,6 +104,7 @@ async def test_concurrent_sync_views_run_in_a_thread_each(serve: Serve) -> None:
 
 
 @NEEDS_A_LISTENER_AT_ONCE
+@pytest.mark.usefixtures("quiet_loop")
 async def test_a_client_that_leaves_with_its_request_gets_no_answer(serve: Serve) -> None:
     client = serve(handler_for(hello)).sends(b"all of it").leaves()
     await client.ends()

@@ -6,7 +6,6 @@ departure finds nobody listening, so Django is cancelled, not told.  Django 6.1 
 """
 
 import asyncio
-import gc
 import random
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -14,7 +13,6 @@ from typing import Any
 
 import pytest
 from conftest import Serve
-from django.core.exceptions import RequestAborted
 from django.core.signals import request_started
 from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django_app import VERSION, handler_for, hello
@@ -66,25 +64,6 @@ def pauses_before_listening() -> Iterator[None]:
     request_started.connect(pause)
     yield
     request_started.disconnect(pause)
-
-
-@pytest.fixture
-async def quiet_loop() -> AsyncIterator[None]:
-    """Nothing that is wrong in a task or a callback goes unnoticed, but for what is Django's own.
-
-    Django 5 does not look at its listener any more once it is cancelled from outside.  Who leaves
-    within the two ticks in which it starts to listen is cancelled, and then the listener is told.
-    """
-    problems: list[dict[str, Any]] = []
-    loop = asyncio.get_running_loop()
-    handler = loop.get_exception_handler()
-    loop.set_exception_handler(lambda _, context: problems.append(context))
-    yield
-    gc.collect()
-    loop.set_exception_handler(handler)
-    if VERSION[0] == 5:
-        problems = [p for p in problems if not isinstance(p.get("exception"), RequestAborted)]
-    assert problems == []
 
 
 @served(WATCHED, WATCHED_SOON)
