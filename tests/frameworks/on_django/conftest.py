@@ -7,19 +7,17 @@ operator would have to look at.
 import asyncio
 import gc
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from importlib.metadata import version
 from importlib.util import find_spec
 from typing import Any
 
 import pytest
-from scripted_client import Client
+from scripted_client import Client, Serve, tasks_left
 
 DJANGO_5 = find_spec("django") is not None and version("django").startswith("5.")
 
 collect_ignore_glob = [] if find_spec("django") else ["*.py"]
-
-Serve = Callable[..., Client]
 
 
 @pytest.fixture(
@@ -54,28 +52,12 @@ async def serve(
         if not client.task.done():  # the test has failed
             client.task.cancel()
             await asyncio.wait([client.task], timeout=1)
-    if "quiet_loop" in request.fixturenames and DJANGO_5 and _tasks():
-        await asyncio.wait(_tasks(), timeout=5)  # see there
-    assert _tasks() == []
+    if "quiet_loop" in request.fixturenames and DJANGO_5 and tasks_left():
+        await asyncio.wait(tasks_left(), timeout=5)  # see there
+    assert tasks_left() == []
     clients.clear()
     gc.collect()  # what is not closed is to warn now, not in a later test
     assert [record for record in caplog.records if record.levelno >= logging.WARNING] == []
-
-
-def _tasks() -> "list[asyncio.Task[Any]]":
-    return [
-        task
-        for task in asyncio.all_tasks()
-        if not getattr(task.get_coro(), "__qualname__", "").startswith("TestRunner.")
-    ]
-
-
-async def end_the_tasks_of_django_5() -> None:
-    """Its view and its listener run on when it ends with an error, bare as wrapped."""
-    tasks = _tasks()
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
 
 
 @pytest.fixture

@@ -110,3 +110,24 @@ class Client:
             message["type"] == "http.response.body" and not message.get("more_body")
             for message in self.sent
         )
+
+
+Serve = Callable[..., Client]
+"""What the fixture `serve` gives."""
+
+
+def tasks_left() -> "list[asyncio.Task[Any]]":
+    """The tasks that there are beside the test's own."""
+    return [
+        task
+        for task in asyncio.all_tasks()
+        if not getattr(task.get_coro(), "__qualname__", "").startswith("TestRunner.")
+    ]
+
+
+async def end_the_tasks_of_django_5() -> None:
+    """Its view and its listener run on when it ends with an error, bare as wrapped."""
+    tasks = tasks_left()
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)

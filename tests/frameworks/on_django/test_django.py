@@ -9,10 +9,9 @@ import threading
 from collections.abc import AsyncIterator
 
 import pytest
-from conftest import Serve
 from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django_app import handler_for, hello
-from scripted_client import Message
+from scripted_client import Message, Serve
 from ways import EVERY_WAY, NEEDS_A_LISTENER, NEEDS_A_LISTENER_AT_ONCE, ON_DJANGO
 
 pytestmark = ON_DJANGO

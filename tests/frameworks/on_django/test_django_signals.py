@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import Serve
 from django.core.signals import request_finished, request_started
 from django.db import connection, connections
 from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django_app import LISTENS, handler_for, hello
+from scripted_client import Serve
 from ways import BARE, EVERY_WAY, GUARDED, ON_DJANGO, served
 
 pytestmark = ON_DJANGO

@@ -12,10 +12,10 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
 import pytest
-from conftest import Serve
 from django.core.signals import request_started
 from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django_app import VERSION, handler_for, hello
+from scripted_client import Serve
 from ways import ON_DJANGO, WATCHED, Way, served
 
 from asgi_disconnect import DisconnectMiddleware

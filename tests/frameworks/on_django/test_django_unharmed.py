@@ -12,10 +12,10 @@ from typing import Any
 import django_app
 import pytest
 from asgiref.sync import sync_to_async
-from conftest import Serve, end_the_tasks_of_django_5
 from django.contrib.staticfiles.handlers import ASGIStaticFilesHandler
 from django.http import HttpRequest, HttpResponse
 from django_app import LISTENS, handler_for, hello
+from scripted_client import Serve, end_the_tasks_of_django_5
 from ways import EVERY_WAY, ON_DJANGO, Way, served
 
 from asgi_disconnect import DisconnectMiddleware
