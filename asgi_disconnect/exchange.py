@@ -210,11 +210,11 @@ class Exchange:
         return True
 
     async def receive_whole(self) -> bool:
-        """Read the whole body ahead of the app; false if the client has left."""
+        """Read the whole body ahead of the app; false if the client left before its end."""
         self._begin_to_watch()
         while not self._request_complete and self._reader is WATCHER:
             await self._wait_for_news()
-        return self._reader is not GONE
+        return self._request_complete or self._reader is not GONE
 
     def _watcher_must_read(self) -> bool:
         """Whether what the app asks for is not to be read by the app itself."""
