@@ -51,7 +51,7 @@ class Body:
         self._entries: deque[Message | bytearray | _Spilled] = deque()
         self._spool: Spool | None = None
         self._lock: anyio.Lock | None = None
-        self.memory = 0
+        self.memory: int = 0
         """Bytes that are held in memory, overhead included: never more than `max_memory`, or 4 KiB
         if that is more, as far as messages can be joined and stored."""
 
