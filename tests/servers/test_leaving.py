@@ -126,6 +126,24 @@ def test_background_work_goes_on_when_the_client_leaves_after_the_response(
     )
 
 
+def test_background_work_goes_on_when_the_client_has_been_watched_and_leaves(
+    server: RunningServer, way: str
+) -> None:
+    key, client = server.new_key(), server.connect()
+    client.request(f"/guarded/slow_background/{key}", body=b"hello")
+    server.watching_has_begun()
+    server.open_gate(key)
+    assert client.response().body == b"done"
+    server.wait(key, "responded")
+    client.leave(way)
+    server.watching_has_begun()
+    server.open_gate(f"{key}-background")
+    assert server.end(key) == [
+        *("called", "read 5", "working", "cleaned up", "responded"),
+        *("working", "cleaned up", "finished", "returned"),
+    ]
+
+
 def test_background_work_goes_on_after_the_response_while_the_client_stays(
     server: RunningServer,
 ) -> None:

@@ -100,11 +100,11 @@ class Request:
                 self.tell(f"read {len(body)}")
                 return bytes(body)
 
-    async def work(self):
-        """Wait at the gate, and tell how that ended."""
+    async def work(self, gate=""):
+        """Wait at a gate, and tell how that ended."""
         self.tell("working")
         try:
-            await journal().gate(self.key)
+            await journal().gate(self.key + gate)
         except anyio.get_cancelled_exc_class():
             self.tell("cancelled")
             raise
@@ -325,6 +325,16 @@ async def background(request):
     request.tell("finished")
 
 
+async def slow_background(request):
+    """Works, responds, and works."""
+    await request.read()
+    await request.work()
+    await request.respond()
+    request.tell("responded")
+    await request.work("-background")
+    request.tell("finished")
+
+
 async def silent(request):
     """Ends without a response."""
     await request.read()
@@ -368,6 +378,7 @@ HANDLERS = {
         scope,
         silent,
         slow,
+        slow_background,
         stream,
         unread,
     )
