@@ -9,6 +9,7 @@ import inspect
 import logging
 import threading
 from collections.abc import Callable, Coroutine
+from contextvars import Context, copy_context
 from typing import Any, Final, Literal, Protocol
 
 import anyio
@@ -99,7 +100,7 @@ class Departure:
         self._options = options
         self._guard = guard
         self._lock = threading.Lock()  # what a handle may do from any thread
-        self._callbacks: list[Callback] = []
+        self._callbacks: dict[object, tuple[Context, Callback]] = {}
         self._critical = 0
         self._not_critical: anyio.Event | None = None
         self._happened: anyio.Event | None = None
@@ -154,11 +155,16 @@ class Departure:
         self.told = told
         with self._lock:
             self.cause = cause
-            callbacks, self._callbacks = self._callbacks, []
+            callbacks, self._callbacks = self._callbacks, {}
         if self._happened is not None:
             self._happened.set()
-        for callback in callbacks:
-            self._start_callback(callback)
+        for context, callback in callbacks.values():
+            context.run(self._start_callback, callback)
+
+    def close(self) -> None:
+        """The app has ended: what has not been called will not be."""
+        with self._lock:
+            self._callbacks.clear()
 
     async def carry_out(self, exchange: Departing) -> None:
         """Do to the app what is to be done; is itself cancelled when the app ends before."""
@@ -194,18 +200,23 @@ class Departure:
                 self._happened.set()
         await self._happened.wait()
 
-    def add_callback(self, callback: Callback) -> None:
-        """Have `callback` called when it happens, or now if it has.  From any thread."""
+    def add_callback(self, callback: Callback) -> object:
+        """Have `callback` called when it happens, or now if it has; the key takes it back.
+
+        It is called in the context of whoever adds it.  From any thread.
+        """
+        key, context = object(), copy_context()
         with self._lock:
             if self.cause is None:
-                self._callbacks.append(callback)
-                return
-        self._guard.call_threadsafe(lambda: self._start_callback(callback))
+                self._callbacks[key] = context, callback
+                return key
+        self._guard.call_threadsafe(lambda: context.run(self._start_callback, callback))
+        return key
 
-    def remove_callback(self, callback: Callback) -> None:
-        """Have `callback` not called, unless it has been.  From any thread."""
+    def remove_callback(self, key: object) -> None:
+        """Have a callback not called, unless it has been.  From any thread."""
         with self._lock:
-            self._callbacks = [other for other in self._callbacks if other is not callback]
+            self._callbacks.pop(key, None)
 
     def enter_critical(self) -> None:
         """Hold the cancellation back.  From any thread."""

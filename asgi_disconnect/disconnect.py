@@ -19,15 +19,15 @@ class ClientDisconnected(OSError):
 class CallbackHandle:
     """What `Disconnect.add_callback` returns: `remove()` takes the callback back."""
 
-    __slots__ = ("_callback", "_departure")
+    __slots__ = ("_departure", "_key")
 
-    def __init__(self, departure: Departure, callback: Callback) -> None:
+    def __init__(self, departure: Departure, key: object) -> None:
         self._departure = departure
-        self._callback = callback
+        self._key = key
 
     def remove(self) -> None:
         """Have the callback not called, unless it has been.  From any thread, and again."""
-        self._departure.remove_callback(self._callback)
+        self._departure.remove_callback(self._key)
 
 
 class Critical:
@@ -93,12 +93,12 @@ class Disconnect:
         """Have `callback` called, without arguments, as soon as the client has left.
 
         If it has left, that is now.  An async function is awaited; another is called in a worker
-        thread, so that ``connection.cancel()`` and the like may block.  It has `cleanup_timeout`
-        seconds; an error of its is logged.  From any thread.
+        thread, so that ``connection.cancel()`` and the like may block.  It runs in the context of
+        whoever adds it and has `cleanup_timeout` seconds; an error of its is logged.  From any
+        thread.
         """
         departure = self._exchange.departure
-        departure.add_callback(callback)
-        return CallbackHandle(departure, callback)
+        return CallbackHandle(departure, departure.add_callback(callback))
 
     def ignore(self) -> None:
         """Have this exchange's app not cancelled for its client.  From any thread.

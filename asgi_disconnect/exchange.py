@@ -328,6 +328,8 @@ class Exchange:
         """The app has ended, and the watcher is about to."""
         self._reader = TABLE[self._reader][Event.CLOSE]
         self._failure = None
+        if self._departure is not None:
+            self._departure.close()
         if self._unread is not None and self._unread.spooled:
             self._guard.start(self._unread.aclose, finish=True)
 

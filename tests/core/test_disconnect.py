@@ -193,6 +193,42 @@ async def test_callbacks_are_called_once_when_the_client_leaves() -> None:
     assert sorted(called, key=str) == [False, "awaited", "awaited"]
 
 
+async def test_a_callback_runs_in_the_context_of_whoever_added_it() -> None:
+    server = Server(REQUEST)
+    found: list[Any] = []
+
+    async def awaited() -> None:
+        found.append(current_disconnect())
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        current_disconnect().add_callback(awaited)
+        current_disconnect().add_callback(lambda: found.append(current_disconnect()))
+        found.append(current_disconnect())
+        server.leave()
+        await anyio.sleep_forever()
+
+    await server.run(app, watch_after=0.001)
+    assert len(found) == 3
+    assert found[0] is found[1] is found[2]
+
+
+async def test_a_callback_that_is_there_twice_is_called_twice_and_removed_once() -> None:
+    server = Server(REQUEST)
+    called: list[Any] = []
+
+    def callback() -> None:
+        called.append(True)
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        handles = [current_disconnect().add_callback(callback) for _ in range(3)]
+        handles[1].remove()
+        server.leave()
+        await anyio.sleep_forever()
+
+    await server.run(app)
+    assert called == [True, True]
+
+
 @pytest.mark.parametrize("from_thread", [True, False])
 async def test_a_callback_that_comes_late_is_called_at_once(from_thread: bool) -> None:
     server = Server(REQUEST)
