@@ -62,9 +62,11 @@ def sqlalchemy(postgresql: PostgreSQL) -> Iterator[Transaction]:
 
     @contextmanager
     def transaction(interruptible: bool = True) -> Iterator[Execute]:
-        with engine.begin() as connection:
-            with interruption(connection.connection.driver_connection, interruptible):
-                yield lambda statement: connection.execute(text(statement))
+        with (
+            engine.begin() as connection,
+            interruption(connection.connection.driver_connection, interruptible),
+        ):
+            yield lambda statement: connection.execute(text(statement))
 
     yield transaction
     engine.dispose()
