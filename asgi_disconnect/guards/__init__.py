@@ -23,9 +23,7 @@ def guard_for_caller() -> "AsyncioGuard | TrioGuard | None":
     except RuntimeError:  # no loop of asyncio's
         task = None
     if task is None:
-        from .on_trio import TrioGuard  # which imports trio
-
-        return TrioGuard()
+        return _guard_on_trio()
     try:
         loop = task.get_loop()
     except RuntimeError:
@@ -34,6 +32,16 @@ def guard_for_caller() -> "AsyncioGuard | TrioGuard | None":
         _warn_of_tasks_that_cannot_be_cancelled()
         return None
     return AsyncioGuard(task, loop)
+
+
+def _guard_on_trio() -> "TrioGuard | None":
+    try:
+        from .on_trio import TrioGuard  # which imports trio
+
+        return TrioGuard()
+    except (ImportError, RuntimeError):  # something else runs this, without a task
+        _warn_of_tasks_that_cannot_be_cancelled()
+        return None
 
 
 @functools.cache  # once

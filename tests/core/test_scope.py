@@ -1,5 +1,6 @@
 """Which exchanges are guarded, and what happens to the scope (contract §1)."""
 
+import asyncio
 import functools
 import logging
 from typing import Any
@@ -198,3 +199,33 @@ async def test_any_asgi_callable_is_wrapped(app: Any) -> None:
     server = Server(REQUEST)
     assert await server.run(app) == "returned"
     assert server.types == ["start", "body"]
+
+
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+async def test_what_runs_without_a_task_is_passed_through_with_one_warning(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """As on granian with --task-impl rust: nothing there can be cancelled."""
+    seen = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> str:
+        seen.append("asgi_disconnect" in scope)
+        return "returned"
+
+    def drive(coroutine: Any) -> Any:
+        with pytest.raises(StopIteration) as stopped:
+            coroutine.send(None)
+        return stopped.value.value
+
+    def without_a_task() -> None:
+        for _ in range(2):
+            assert drive(DisconnectMiddleware(app)(http_scope(), None, None)) == "returned"  # type: ignore[arg-type]
+        done.set()
+
+    done = asyncio.Event()
+    asyncio.get_running_loop().call_soon(without_a_task)
+    await done.wait()
+    assert seen == [False, False]
+    (record,) = caplog.records
+    assert record.levelno == logging.WARNING
+    assert "--task-impl asyncio" in record.getMessage()
