@@ -11,7 +11,7 @@ from .exchange import Exchange
 from .guards import guard_for_caller
 from .headers import make_readable
 from .options import Options, as_hooks
-from .report import DisconnectReport, ReportedExchange
+from .report import DisconnectReport, ReportedExchange, observers
 from .types import App, Receive, Scope, Send
 
 logger: logging.Logger = logging.getLogger("asgi_disconnect")
@@ -106,7 +106,7 @@ class DisconnectMiddleware:
         guard = guard_for_caller()
         if guard is None:
             return await self.app(own_scope, receive, send)
-        kind = ReportedExchange if options.on_disconnect else Exchange
+        kind = ReportedExchange if options.on_disconnect or observers else Exchange
         exchange = kind(options, guard, own_scope, receive, send)
         guard.call_later(options.watch_after, exchange.due)
         app = self.app

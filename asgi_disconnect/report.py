@@ -4,8 +4,9 @@ import functools
 import inspect
 import logging
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import anyio
 
@@ -19,6 +20,9 @@ from .response import NOT_STARTED
 from .types import Message, Receive, Scope, Send
 
 logger: logging.Logger = logging.getLogger("asgi_disconnect")
+
+observers: list[Callable[[Any], object]] = []
+"""Called with each report, beside the instances' own hooks: how `testing` and `check` look on."""
 
 Phase = Literal["receiving", "processing", "responding"]
 
@@ -126,7 +130,7 @@ class ReportedExchange(Exchange):
 
 
 async def _call_hooks(report: DisconnectReport, options: Options) -> None:
-    for hook in options.on_disconnect:
+    for hook in (*options.on_disconnect, *observers):
         try:
             with anyio.move_on_after(options.cleanup_timeout) as patience:
                 result = hook(report)
