@@ -23,6 +23,7 @@ NEEDED_BY_TESTS = ["pyproject.toml", "README.md", "examples", "tests"]
 DJANGO_TESTS = "tests/frameworks/on_django"
 # Each version of Django, and the oldest Python that it runs on.
 DJANGOS = {"4.2": "3.10", "5.2": "3.10", "6.1": "3.12"}
+BENCHMARKS = ["overhead", "cleanup"]
 
 
 def tests(session: nox.Session) -> None:
@@ -93,9 +94,23 @@ def transparency(session: nox.Session) -> None:
 
 @nox.session
 def bench(session: nox.Session) -> None:
-    """What the middleware adds to a request, beside other ways."""
+    """The benchmarks, or those that are named: `nox -s bench -- overhead --rounds 10`."""
     install(session, "bench")
-    session.run("python", "tests/benchmarks/overhead.py", "--check", *session.posargs)
+    chosen = [name for name in BENCHMARKS if name in session.posargs]
+    options = [argument for argument in session.posargs if argument not in BENCHMARKS]
+    for name in chosen or BENCHMARKS:
+        session.run("python", f"tests/benchmarks/{name}.py", "--check", *options)
+
+
+@nox.session
+def fuzz(session: nox.Session) -> None:
+    """The body, by 100,000 schedules drawn at random; some ten minutes."""
+    install(session, "tests")
+    pytest(
+        session,
+        *("tests/core/test_replay.py", "--hypothesis-profile=fuzz", "--timeout=0"),
+        *("--hypothesis-show-statistics", *session.posargs),
+    )
 
 
 @nox.session
