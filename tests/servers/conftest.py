@@ -54,6 +54,8 @@ def server(
     server = _running[configuration.name]
     server.complaints_expected = False
     yield server
+    if server.complaints_expected:
+        server.watching_has_begun()  # so that they are not taken for the next test's
     server.close_clients()
     complaints = server.complaints()
     assert server.complaints_expected or not complaints, complaints
