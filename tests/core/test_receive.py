@@ -5,7 +5,7 @@ from typing import Any
 import anyio
 import pytest
 
-from .scripted import DISCONNECT, LAST, REQUEST, START, Server, http_scope, piece, ticks
+from .scripted import DISCONNECT, HUNG, LAST, REQUEST, START, Server, http_scope, piece, ticks
 
 pytestmark = pytest.mark.anyio
 
@@ -304,10 +304,12 @@ async def test_an_app_may_end_while_its_server_answers_every_call_at_once(length
 async def test_a_body_without_end_that_never_waits_does_not_block_the_loop() -> None:
     class Endless(Server):
         async def receive(self) -> Any:
+            self.calls += 1
             return piece(b"x")
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
         await ticks(50)
+        assert 0 < server.calls < 500
         await send(START)
         await send(LAST)
 
@@ -335,4 +337,35 @@ async def test_what_outlives_the_exchange_talks_to_the_server_itself() -> None:
 
         await server.run(app)
         server.leave()
+    assert got == [DISCONNECT]
+
+
+@pytest.mark.parametrize("ending", range(4))
+async def test_what_outlives_an_exchange_whose_watcher_never_began_is_not_left_waiting(
+    ending: int,
+) -> None:
+    server = Server()
+    got = []
+    async with anyio.create_task_group() as outer:
+
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            async def give() -> None:
+                await ticks(10)
+                server.give(REQUEST)
+
+            outer.start_soon(give)
+            await receive()  # watching is due when this returns
+            await ticks(ending)
+
+            async def read() -> None:
+                await ticks(10)
+                got.append(await receive())
+
+            outer.start_soon(read)
+
+        with anyio.fail_after(HUNG):
+            await server.run(app)
+            server.leave()
+            while not got:
+                await ticks(1)
     assert got == [DISCONNECT]
