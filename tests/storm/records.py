@@ -1,0 +1,150 @@
+"""What became of every request of a storm, and what must have become of it.
+
+Contract §3, §4, §7: a request that ended without a complete response was reported once, one that
+was completed for a client that was there not at all; the middleware returned normally; what cleanup
+our cancellation began was ended, and every background task after a complete response ran.
+"""
+
+import random
+from collections import Counter
+from contextvars import ContextVar
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import anyio
+
+from asgi_disconnect import DisconnectReport
+
+OUTCOMES = {"told", "cancelled", "ignored", "finished"}
+"""All but "overran": no app of the storm takes so long, unless it is given little time."""
+
+
+@dataclass
+class Record:
+    """One request."""
+
+    calls: int = 0
+    """How often the middleware was called."""
+    ended: str = "running"
+    """How it ended: "returned", or the name of an exception."""
+    completed: bool = False
+    """A last message of a response was handed to the server, be it that nobody was there."""
+    reports: list[str] = field(default_factory=list)
+    notes: Counter[str] = field(default_factory=Counter)
+    """What the app says that it did."""
+
+
+_current: ContextVar[Record] = ContextVar("storm.record")
+
+
+class Records:
+    """The records of one storm; for the frameworks' apps, a journal that waits for nobody."""
+
+    def __init__(self) -> None:
+        self.by_key: dict[str, Record] = {}
+
+    # What `tests.frameworks.apps` expect of a journal
+
+    failure = ValueError("no route of the storm's")
+
+    def note(self, what: str) -> None:
+        record = _current.get(None)
+        if record is not None:  # a lifespan has none
+            record.notes[what] += 1
+
+    async def leave_to(self, what: str) -> None:
+        await anyio.sleep(random.choice((0, random.uniform(0, 0.01))))
+
+    # Around the middleware
+
+    def reported(self, report: DisconnectReport) -> None:
+        """The middleware's hook."""
+        self.by_key[key_of(report.scope)].reports.append(report.outcome)
+
+    def around(self, app: Any) -> Any:
+        """What the server calls for `app`, which the middleware is around, or in."""
+
+        async def call(scope: Any, receive: Any, send: Any) -> Any:
+            if scope["type"] != "http":
+                return await app(scope, receive, send)
+
+            async def noting_send(message: Any) -> None:
+                if is_last(message):
+                    record.completed = True
+                await send(message)
+
+            record = self.by_key.setdefault(key_of(scope), Record())
+            record.calls += 1
+            token = _current.set(record)
+            try:
+                result = await app(scope, receive, noting_send)
+            except BaseException as error:
+                record.ended = type(error).__name__
+                raise
+            finally:
+                _current.reset(token)
+            record.ended = "returned"
+            return result
+
+        return call
+
+    def running(self) -> list[str]:
+        """The requests that have not ended, or whose background work has not."""
+        return [
+            key
+            for key, record in self.by_key.items()
+            if record.ended == "running"
+            or record.notes["background started"] > record.notes["background finished"]
+        ]
+
+    def as_json(self) -> dict[str, Any]:
+        return {key: asdict(record) for key, record in self.by_key.items()}
+
+
+def key_of(scope: Any) -> str:
+    query: bytes = scope["query_string"]
+    return query.decode().removeprefix("key=")
+
+
+def is_last(message: Any) -> bool:
+    """Whether `message` completes the response; the storm's apps announce no trailers."""
+    kind = message["type"]
+    return kind == "http.response.pathsend" or (
+        kind == "http.response.body" and not message.get("more_body")
+    )
+
+
+def faults(
+    record: Record, route: str, *, cleanup: bool, stayed: bool, hurries: bool = False
+) -> list[str]:
+    """What is wrong with a request, as sentences.
+
+    `cleanup` says whether what awaits in `finally` is promised its end there, `stayed` whether the
+    client has waited for its response, `hurries` whether the middleware may have refused it or
+    given it little time to end.
+    """
+    notes = record.notes
+    found = []
+    if record.calls != 1:
+        found.append(f"called {record.calls} times")
+    if record.ended != "returned":
+        found.append(f"ended: {record.ended}")
+    if not OUTCOMES.issuperset(record.reports) and not hurries:
+        found.append(f"outcome: {record.reports}")
+    if len(record.reports) > 1:
+        found.append(f"reported {len(record.reports)} times")
+    if not record.completed and not record.reports:
+        found.append("neither completed nor reported")
+    if stayed and not hurries and (record.reports or not record.completed):
+        found.append("the client stayed, and did not get its response")
+    if notes["started"] != notes["finally"] and route == "slow":
+        found.append("its finally did not run")
+    if cleanup and notes["finally"] != notes["cleaned up"] and route == "slow":
+        found.append("its cleanup was lost")
+    if notes["taken"] != notes["released"]:
+        found.append("what it had taken was not released")
+    if notes["background started"] != notes["background finished"]:
+        found.append("its background work was not finished")
+    if route == "background" and record.completed and not (hurries or notes["background finished"]):
+        found.append("its background work was not done")
+    return found
