@@ -38,10 +38,18 @@ def _add_demo(add_parser: AddParser) -> None:
         description="Starts uvicorn twice, without and with the middleware, sends it clients that"
         " stay and clients that leave, and shows what it did for nobody. Takes about 10 seconds.",
     )
+    parser.add_argument(
+        "--page", action="store_true", help="serve a page instead, on which you are the client"
+    )
+    parser.add_argument("--port", type=int, help="the port of the page (default: 8642, if free)")
     parser.set_defaults(run=_demo)
 
 
-def _demo(_: argparse.Namespace) -> int:
+def _demo(chosen: argparse.Namespace) -> int:
+    if chosen.page:
+        from .demo import live
+
+        return live.run(chosen.port)
     from .demo import run
 
     return run()

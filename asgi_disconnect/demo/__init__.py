@@ -2,7 +2,7 @@
 
 `server` is what runs in a process of its own, `clients` who calls it and what is measured,
 `screen` what the user sees.  Everything in the table is measured; the clients come and go by a
-fixed timetable, so that both servers are asked the same.
+fixed timetable, so that both servers are asked the same.  `live` is another demo: a page.
 """
 
 import asyncio
@@ -37,4 +37,5 @@ def run() -> int:
     if guarded.shortcomings:
         print(f"\nNot as it should be: {', '.join(guarded.shortcomings)}.", file=sys.stderr)
         return 1
+    print("\nBe the client yourself: python -m asgi_disconnect demo --page")
     return 0
