@@ -79,6 +79,6 @@ async def observed(postgresql: PostgreSQL) -> AsyncIterator[Activity]:
     with psycopg.connect(postgresql.url(), autocommit=True) as connection:
         activity = Activity(connection)
         connection.execute("drop table if exists entries")
-        connection.execute("create table entries (mark text)")
+        connection.execute("create table entries (id serial primary key, mark text)")
         yield activity
         await activity.wait_until_settled(connections=0)

@@ -21,7 +21,7 @@ from .drivers import SIZE, Pool
 pytestmark = pytest.mark.anyio
 
 FOREVER = "select pg_sleep(60) /* {} */"
-INSERT = "insert into entries values ('{}')"
+INSERT = "insert into entries (mark) values ('{}')"
 
 
 @asynccontextmanager

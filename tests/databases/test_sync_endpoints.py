@@ -38,7 +38,7 @@ Transaction = Callable[..., AbstractContextManager[Execute]]
 
 SIZE = 5
 FOREVER = "select pg_sleep(60) /* {} */"
-INSERT = "insert into entries values ('{}')"
+INSERT = "insert into entries (mark) values ('{}')"
 
 
 def interruption(connection: Any, interruptible: bool) -> AbstractContextManager[None]:

@@ -1,0 +1,1 @@
+"""Django's ORM, with sync and async views, on PostgreSQL and on SQLite."""
