@@ -13,7 +13,7 @@ pytestmark = pytest.mark.anyio
 
 MIB = 1 << 20
 FLOOR = 4096
-"""What `max_memory` cannot be less than: two blocks, and an end."""
+"""What `max_memory` cannot be less than."""
 
 END = piece(b"", more_body=False)
 

@@ -9,7 +9,9 @@ import anyio
 import anyio.to_thread
 import pytest
 
-from .scripted import REQUEST, Server, ticks
+from asgi_disconnect import current_disconnect
+
+from .scripted import MORE, REQUEST, START, Server, ticks
 from .test_cancellation import only_asyncio
 
 pytestmark = pytest.mark.anyio
@@ -95,6 +97,32 @@ async def test_a_handler_inside_its_own_shield_is_cancelled_when_it_leaves_it() 
 
     assert await server.run(app) is None
     assert events == ["shielded", "cleaned up"]
+
+
+@only_asyncio
+async def test_a_handler_that_leaves_its_shields_only_to_send_is_reached_there() -> None:
+    """As one that streams what a thread makes."""
+    server = Server(REQUEST)
+    steps = []
+    events = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await receive()
+        await send(START)
+        try:
+            while len(steps) < 100:
+                with anyio.CancelScope(shield=True):
+                    await anyio.sleep(0.003)
+                await send(MORE)
+                steps.append(current_disconnect().is_set())
+                server.leave()
+        finally:
+            await ticks(5)
+            events.append("cleaned up")
+
+    assert await server.run(app) is None
+    assert sum(steps) <= 2
+    assert events == ["cleaned up"]
 
 
 async def test_a_thread_is_waited_for() -> None:

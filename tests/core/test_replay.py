@@ -110,6 +110,7 @@ class Read:
     def __init__(self, play: "Play") -> None:
         self._play = play
         self._scope = anyio.CancelScope()
+        self._ended = anyio.Event()
         self._task: asyncio.Task[None] | None = None
         if play.on_asyncio:
             self._task = asyncio.create_task(self._run())
@@ -117,8 +118,11 @@ class Read:
             play.tasks.start_soon(self._run)
 
     async def _run(self) -> None:
-        with self._scope:
-            self._play.got.append(await self._play.receive())
+        try:
+            with self._scope:
+                self._play.got.append(await self._play.receive())
+        finally:
+            self._ended.set()
 
     async def cancel(self, *, natively: bool = False) -> None:
         if natively and self._task is not None:
@@ -127,7 +131,9 @@ class Read:
             self._scope.cancel()
 
     async def end(self) -> None:
-        if self._task is not None:
+        if self._task is None:
+            await self._ended.wait()
+        else:  # which, cancelled before it began, never runs
             await asyncio.wait([self._task])
             if not self._task.cancelled():
                 self._task.result()
