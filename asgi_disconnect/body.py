@@ -22,6 +22,7 @@ OVERHEAD: Final = 512
 """What a message costs beside its body, in bytes: a dict of three, a bytes object, the allocator's
 rounding (CPython 3.10 to 3.13: 300 to 400)."""
 
+_LEAST_MEMORY: Final = 4096
 _MESSAGES_KEPT: Final = 16
 _SMALL: Final = 4096
 _PLAIN_KEYS: Final = frozenset({"type", "body", "more_body"})
@@ -44,7 +45,8 @@ class Body:
     __slots__ = ("_block_size", "_entries", "_lock", "_room", "_spool", "memory")
 
     def __init__(self, max_memory: float) -> None:
-        self._block_size = int(max(1024, min(65536, max_memory // 4)))
+        max_memory = max(max_memory, _LEAST_MEMORY)
+        self._block_size = int(min(65536, max_memory // 4))
         # Room for a block is always free at either end: for what is on its way to the disk, since
         # writing single bytes there would cost a thread's work each, and for what comes from it.
         self._room = max_memory - 2 * (self._block_size + OVERHEAD) - OVERHEAD
@@ -52,8 +54,8 @@ class Body:
         self._spool: Spool | None = None
         self._lock: anyio.Lock | None = None
         self.memory: int = 0
-        """Bytes that are held in memory, overhead included: never more than `max_memory`, or 4 KiB
-        if that is more, as far as messages can be joined and stored."""
+        """Bytes that are held in memory, overhead included: never more than `max_memory`, as far
+        as messages can be joined and stored."""
 
     def __bool__(self) -> bool:
         """Whether anything is unread."""
@@ -82,14 +84,17 @@ class Body:
         if size > self._block_size:
             return False
         block = entries[-1] if entries else None
+        cost = size
         if not isinstance(block, bytearray) or len(block) + size > self._block_size:
-            if not fits and isinstance(block, bytearray):
-                return False
+            block = None
+            cost += OVERHEAD
+        if self.memory + cost > self._room + self._block_size + OVERHEAD:
+            return False
+        if block is None:
             block = bytearray()
             entries.append(block)
-            self.memory += OVERHEAD
         block += body
-        self.memory += size
+        self.memory += cost
         if not message.get("more_body"):
             self._append_end()
         return True

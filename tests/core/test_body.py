@@ -225,5 +225,5 @@ async def test_single_bytes_are_written_to_the_disk_by_the_block() -> None:
         if not body.append(piece(b"x")):
             await body.spill(piece(b"x"))
             spills += 1
-    assert 0 < spills <= 300_000 // 25_000
+    assert 0 < spills <= 300_000 // 10_000
     await body.aclose()
