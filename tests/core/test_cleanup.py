@@ -112,7 +112,7 @@ async def test_a_handler_that_leaves_its_shields_only_to_send_is_reached_there()
         try:
             while len(steps) < 100:
                 with anyio.CancelScope(shield=True):
-                    await anyio.sleep(0.003)
+                    await anyio.sleep(0.002)
                 await send(MORE)
                 steps.append(current_disconnect().is_set())
                 server.leave()
