@@ -213,10 +213,10 @@ class Departure:
         self._guard.call_threadsafe(lambda: context.run(self._start_callback, callback))
         return key
 
-    def remove_callback(self, key: object) -> None:
-        """Have a callback not called, unless it has been.  From any thread."""
+    def remove_callback(self, key: object) -> bool:
+        """Have a callback not called; false if it is too late for that.  From any thread."""
         with self._lock:
-            self._callbacks.pop(key, None)
+            return self._callbacks.pop(key, None) is not None
 
     def enter_critical(self) -> None:
         """Hold the cancellation back.  From any thread."""

@@ -25,9 +25,13 @@ class CallbackHandle:
         self._departure = departure
         self._key = key
 
-    def remove(self) -> None:
-        """Have the callback not called, unless it has been.  From any thread, and again."""
-        self._departure.remove_callback(self._key)
+    def remove(self) -> bool:
+        """Have the callback not called.  From any thread.
+
+        False if it has been removed before, or the client has left: the callback has been called
+        then, or is about to be, and may still be running.
+        """
+        return self._departure.remove_callback(self._key)
 
 
 class Critical:
@@ -96,6 +100,9 @@ class Disconnect:
         thread, so that ``connection.cancel()`` and the like may block.  It runs in the context of
         whoever adds it and has `cleanup_timeout` seconds; an error of its is logged.  From any
         thread.
+
+        It may be running while the handler goes on, so what it stops must still be the handler's
+        own: a connection that has gone back to its pool by then is another request's.
         """
         departure = self._exchange.departure
         return CallbackHandle(departure, departure.add_callback(callback))

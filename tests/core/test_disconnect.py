@@ -184,8 +184,8 @@ async def test_callbacks_are_called_once_when_the_client_leaves() -> None:
         disconnect.add_callback(lambda: awaited())
         await anyio.to_thread.run_sync(disconnect.add_callback, plain)
         handle = disconnect.add_callback(lambda: called.append("removed"))
-        handle.remove()
-        handle.remove()
+        assert handle.remove()
+        assert not handle.remove()
         server.leave()
         await anyio.sleep_forever()
 
@@ -244,9 +244,10 @@ async def test_a_callback_that_comes_late_is_called_at_once(from_thread: bool) -
             late.set()
 
         if from_thread:
-            await anyio.to_thread.run_sync(current_disconnect().add_callback, callback)
+            handle = await anyio.to_thread.run_sync(current_disconnect().add_callback, callback)
         else:
-            current_disconnect().add_callback(callback)
+            handle = current_disconnect().add_callback(callback)
+        assert not handle.remove()  # too late
         await late.wait()
         called.append(True)
 
