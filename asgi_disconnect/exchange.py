@@ -310,9 +310,21 @@ class Exchange:
         return True
 
     async def _answer(self, status: int) -> None:
-        with contextlib.suppress(OSError), anyio.move_on_after(ANSWER_TIMEOUT):
-            for message in refusal.messages(status, self._http_version):
-                await self._server_send(message)
+        with anyio.move_on_after(ANSWER_TIMEOUT):
+            async with anyio.create_task_group() as tasks:
+                # The client that waits to be asked for the body is not asked for it now.
+                if self._received or not expects_continue(self._headers):
+                    tasks.start_soon(self._read_on)
+                with contextlib.suppress(OSError):
+                    for message in refusal.messages(status, self._http_version):
+                        await self._server_send(message)
+                tasks.cancel_scope.cancel()
+
+    async def _read_on(self) -> None:
+        """Read for nobody: hypercorn ends no response whose request is unread in its queue."""
+        with contextlib.suppress(Exception):
+            while (await self._server_receive()).get("type") != "http.disconnect":
+                await checkpoint()
 
     async def _wait_for_news(self) -> None:
         if self._news is None:

@@ -82,7 +82,6 @@ async def test_a_body_declared_too_large_never_reaches_the_app(
     await server.run(app, declared(11), max_body_size=10, watch_after=watch_after, buffer=buffer)
     assert status_of(server) == 413
     assert app.events == []
-    assert server.calls == 0  # so a client that expects `100 Continue` need not send it
 
 
 @pytest.mark.parametrize("length", [10, 0, "", "many", "-11", "+11", "1e9", "٣٣"])
@@ -264,6 +263,32 @@ async def test_a_client_that_does_not_take_the_refusal_does_not_hold_the_exchang
     for scope in (http_scope(), declared(99)):
         assert await Stuck(piece(bytes(11))).run(app, scope, max_body_size=10) is None
     assert app.events == ["called", "cancelled"]
+
+
+@pytest.mark.parametrize("scope", [http_scope(), declared(99)], ids=["chunked", "declared"])
+async def test_a_server_that_wants_to_be_read_before_its_response_ends_is_read(scope: Any) -> None:
+    """Hypercorn: the end puts a disconnect into a queue, which is full of unread body."""
+
+    class Full(Server):
+        async def send(self, message: Any) -> None:
+            while message["type"] == "http.response.body" and self.messages:
+                await ticks(1)
+            await super().send(message)
+
+    app = Working()
+    server = Full(*[piece(bytes(6))] * 9)
+    await server.run(app, scope, max_body_size=10)
+    assert status_of(server) == 413
+    assert not server.reading
+
+
+async def test_a_client_that_waits_for_100_continue_is_refused_without_being_asked() -> None:
+    scope = declared(99)
+    scope["headers"].append((b"expect", b"100-continue"))
+    server = Server(FOUR)
+    await server.run(Working(), scope, max_body_size=10)
+    assert status_of(server) == 413
+    assert server.calls == 0
 
 
 async def test_the_operator_is_told_why() -> None:
