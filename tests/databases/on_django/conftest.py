@@ -35,3 +35,5 @@ def objects(_django: None, activity: Any) -> Iterator[Callable[[str], Any]]:
     from django.db import connections
 
     connections.close_all()
+    if project.POOLED:
+        connections["pooled"].close_pool()

@@ -3,8 +3,12 @@
 The recipe for all that the ORM does, in sync and async views: `interruptible`, which every new
 connection gets, makes a query that runs when the client leaves fail; `critical_transaction` is
 left alone.
+
+Django 4.2 does not listen for the disconnect: it is cancelled, and its `request_finished`, on which
+it closes its connections, is lost.  There a handler is needed that sends it.
 """
 
+import asyncio
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -13,8 +17,10 @@ from pathlib import Path
 from typing import Any
 
 import django
+from asgiref.sync import sync_to_async
 from django.conf import settings
 from django.core.handlers.asgi import ASGIHandler, ASGIRequest
+from django.core.signals import request_finished
 from django.db import connections, transaction
 from django.db.backends.signals import connection_created
 from django.urls import path
@@ -25,6 +31,7 @@ from examples.interrupting import interrupting
 from ..postgresql import PostgreSQL
 
 VERSION = django.VERSION[:2]
+LISTENS = VERSION >= (5, 0)
 POOLED = VERSION >= (5, 1)
 
 _critical = ContextVar("_critical", default=False)
@@ -104,6 +111,17 @@ def make_sqlite_table() -> None:
     connection.close()
 
 
+class Finishes(ASGIHandler):
+    """Django 4.2's application, with `request_finished` for requests that are cancelled too."""
+
+    async def handle(self, scope: Any, receive: Any, send: Any) -> None:
+        try:
+            await super().handle(scope, receive, send)
+        except asyncio.CancelledError:
+            await sync_to_async(request_finished.send)(sender=type(self))
+            raise
+
+
 urlpatterns: list[Any] = []
 
 
@@ -113,7 +131,7 @@ def handler_for(view: Callable[..., Any]) -> ASGIHandler:
     class Request(ASGIRequest):
         urlconf = (path("", view),)
 
-    class Handler(ASGIHandler):
+    class Handler(ASGIHandler if LISTENS else Finishes):
         request_class = Request
 
     return Handler()

@@ -25,7 +25,11 @@ from ...core.scripted import HUNG, REQUEST, Server, http_scope
 from ..activity import Activity
 from . import project
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio]
+if project.VERSION < (6, 0):
+    # Django 4.2 and 5.2 leave the file that holds the body to the garbage collector when the
+    # cancellation does not come from their own listener.
+    pytestmark.append(pytest.mark.filterwarnings("ignore:Unclosed file:ResourceWarning"))
 
 FOREVER = {
     "postgresql": RawSQL("(select 1 from pg_sleep(60) /* abandoned */)", ()),
@@ -207,5 +211,4 @@ async def test_a_storm_of_abandoned_requests_leaves_no_connection_and_nothing_ha
     stored = {mark for (mark,) in activity.rows("select distinct mark from entries")}
     assert set(committed) <= stored
     assert len(committed) > 0
-    print(len(committed), len(stored))
     assert [record for record in caplog.records if record.levelno >= logging.WARNING] == []
