@@ -1,0 +1,51 @@
+"""The documentation's pages, and the blocks of Python in them."""
+
+import re
+import textwrap
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[2]
+FENCE = re.compile(
+    r"^(?P<indent> *)```python(?P<options>[^\n]*)\n(?P<code>.*?)^(?P=indent)```$",
+    re.MULTILINE | re.DOTALL,
+)
+
+
+@dataclass(frozen=True)
+class Block:
+    """One block of Python, where it stands, and what it says."""
+
+    page: str
+    line: int
+    code: str
+
+    @property
+    def included(self) -> str | None:
+        """The file that it shows, if it is not written there."""
+        found = re.fullmatch(r'--8<-- "(?P<file>[^"]+)"\n', self.code)
+        return found and found["file"]
+
+    def run(self, names: dict[str, Any]) -> None:
+        """Run it, as if it stood in its page's own line."""
+        exec(compile("\n" * self.line + self.code, self.page, "exec"), names)
+
+
+def blocks_of(page: Path) -> list[Block]:
+    text = page.read_text(encoding="utf-8")
+    return [
+        Block(
+            page=str(page.relative_to(ROOT)),
+            line=text[: found.start()].count("\n") + 1,
+            code=textwrap.dedent(found["code"]),
+        )
+        for found in FENCE.finditer(text)
+    ]
+
+
+def pages() -> dict[str, list[Block]]:
+    """Every page that has Python in it, and the README."""
+    files = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+    found = {str(page.relative_to(ROOT)): blocks_of(page) for page in files}
+    return {page: blocks for page, blocks in found.items() if blocks}
