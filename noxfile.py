@@ -19,8 +19,9 @@ nox.options.sessions = ["tests"]
 ROOT = Path(__file__).parent
 PROJECT = nox.project.load_toml("pyproject.toml")
 EXTRAS = f"[{','.join(PROJECT['project']['optional-dependencies'])}]"
-NEEDED_BY_TESTS = ["pyproject.toml", "README.md", "examples", "tests"]
-DJANGO_TESTS = "tests/frameworks/on_django"
+NEEDED_BY_TESTS = ["pyproject.toml", "README.md", "docs", "examples", "tests"]
+# Each runs in a process of its own, since each has settings of its own.
+DJANGO_TESTS = ["tests/frameworks/on_django", "tests/databases/on_django"]
 # Each version of Django, and the oldest Python that it runs on.
 DJANGOS = {"4.2": "3.10", "5.2": "3.10", "6.1": "3.12"}
 BENCHMARKS = ["overhead", "cleanup"]
@@ -28,11 +29,11 @@ BENCHMARKS = ["overhead", "cleanup"]
 
 def tests(session: nox.Session) -> None:
     """Everything but Django on one Python, then Django in each version that this Python runs."""
-    install(session, "tests", "servers", "frameworks", extras=EXTRAS)
+    install(session, "tests", "servers", "frameworks", "databases", extras=EXTRAS)
     if session.posargs:
         pytest(session, *session.posargs)
         return
-    pytest(session, f"--ignore={DJANGO_TESTS}")
+    pytest(session, *(f"--ignore={folder}" for folder in DJANGO_TESTS))
     each_django(session)
 
 
@@ -50,7 +51,7 @@ for version in nox.project.python_versions(PROJECT):
 @nox.session
 def django(session: nox.Session) -> None:
     """What `tests` does for Django, alone."""
-    install(session, "tests")
+    install(session, "tests", "databases")
     each_django(session, *session.posargs)
 
 
@@ -114,6 +115,31 @@ def fuzz(session: nox.Session) -> None:
 
 
 @nox.session
+def storm(session: nox.Session) -> None:
+    """100,000 requests in process and 10,000 to each server, left at random; half an hour."""
+    install(session, "tests", "servers", "frameworks")
+    size = ("--in-process=100000", "--each-server=10000", "--timeout=0")
+    pytest(session, "tests/storm", *size, *session.posargs)
+
+
+@nox.session
+def docs(session: nox.Session) -> None:
+    """The documentation, into site/; warnings are errors."""
+    install(session, "docs", extras=EXTRAS)
+    session.run(
+        *("mkdocs", "build", "--strict", *session.posargs),
+        env={"NO_MKDOCS_2_WARNING": "1"},  # the theme's advertisement
+    )
+
+
+@nox.session
+def browser(session: nox.Session) -> None:
+    """The demo's page in headless Chromium (Debian: apt-get install chromium)."""
+    install(session, "tests", "browser", extras=EXTRAS)
+    pytest(session, "tests/browser", *session.posargs)
+
+
+@nox.session
 def demo(session: nox.Session) -> None:
     """The README's demo."""
     session.install(".[demo]")
@@ -153,7 +179,9 @@ def each_django(session: nox.Session, *arguments: str) -> None:
     for release, oldest in DJANGOS.items():
         if this >= _version(oldest):
             session.install(f"django~={release}.0")
-            pytest(session, DJANGO_TESTS, *arguments)
+            for folder in DJANGO_TESTS:
+                pytest(session, folder, *arguments)
+            pytest(session, "tests/docs", *arguments)  # the pages that need Django
 
 
 def python(session: nox.Session) -> str:
