@@ -1,0 +1,59 @@
+"""An example, started as its first comment says, and a client for it."""
+
+import re
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+HUNG = 10.0
+"""Seconds: long enough that only what hangs reaches it."""
+
+
+@contextmanager
+def served(example: str, folder: Path = EXAMPLES) -> Iterator[httpx.Client]:
+    """``uvicorn --app-dir FOLDER EXAMPLE:app``, on a free port."""
+    server = subprocess.Popen(
+        [sys.executable, "-m", "uvicorn", "--app-dir", folder, f"{example}:app", "--port", "0"],
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert server.stderr is not None
+    try:
+        lines = []
+        for line in server.stderr:
+            lines.append(line)
+            if running := re.search(r"running on (http://\S+)", line):
+                break
+        else:
+            raise AssertionError("".join(lines))
+        with httpx.Client(base_url=running[1], timeout=HUNG, trust_env=False) as client:
+            yield client
+    finally:
+        server.terminate()
+        rest = server.communicate()[1]
+    assert "ERROR" not in rest, rest
+
+
+@contextmanager
+def abandoned(client: httpx.Client, path: str) -> Iterator[None]:
+    """A GET whose client waits for nothing, and leaves at the end of the block."""
+    host, port = client.base_url.host, client.base_url.port
+    assert port is not None
+    with socket.create_connection((host, port)) as connection:
+        connection.sendall(f"GET {path} HTTP/1.1\r\nHost: {host}\r\n\r\n".encode())
+        yield
+
+
+def until(condition: Callable[[], object]) -> None:
+    """Ask again, for the server runs in a process of its own, until it is so."""
+    end = time.monotonic() + HUNG
+    while not condition():
+        assert time.monotonic() < end, "it never came to that"
+        time.sleep(0.01)
