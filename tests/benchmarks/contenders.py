@@ -17,6 +17,7 @@ OURS = "asgi_disconnect"
 BEFORE = "asgi_disconnect before"
 FASTAPI_DISCONNECT = "fastapi-disconnect"
 TASK_GROUP = "task group"
+AIOFENCE = "aiofence"
 
 
 class PassThrough:
@@ -66,7 +67,9 @@ class EmptyBaseHTTP(BaseHTTPMiddleware):
 def contenders() -> dict[str, Callable[[Any], Any]]:
     """Each contender's name, and how it wraps an application.
 
-    fastapi-disconnect needs Python 3.12, and is missing where that is.
+    fastapi-disconnect and aiofence need Python 3.12, and are missing where that is.  aiofence's
+    middleware publishes the disconnect and cancels nothing: for that a handler enters a fence,
+    which comes on top.
     """
     found: dict[str, Callable[[Any], Any]] = {
         "pass-through": PassThrough,
@@ -78,6 +81,10 @@ def contenders() -> dict[str, Callable[[Any], Any]]:
         from fastapi_disconnect import CancelOnDisconnectMiddleware
 
         found[FASTAPI_DISCONNECT] = CancelOnDisconnectMiddleware
+    if sys.version_info >= (3, 12) and importlib.util.find_spec("aiofence"):
+        from aiofence.contrib.starlette import DisconnectMiddleware as Aiofence
+
+        found[AIOFENCE] = Aiofence
     return found
 
 
