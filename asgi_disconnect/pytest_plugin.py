@@ -1,0 +1,44 @@
+"""pytest's plugin: a fixture that plays each server in turn.
+
+pytest imports this in every run of whoever has installed the package, so it imports nothing else
+before the fixture is used.
+"""
+
+import functools
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from .testing import Played
+
+OPTION = "--asgi-server"
+SERVERS = ("uvicorn", "hypercorn", "daphne", "granian")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the option that chooses the servers."""
+    parser.getgroup("asgi_disconnect").addoption(
+        OPTION,
+        action="append",
+        choices=("uvicorn", "hypercorn", "hypercorn-h2", "daphne", "granian", "gunicorn"),
+        help="play this server to tests that use asgi_exchange; repeatable (default:"
+        f" {', '.join(SERVERS)})",
+    )
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run each test that uses the fixture once for each server."""
+    if "asgi_exchange" in metafunc.fixturenames:
+        servers: Any = metafunc.config.getoption(OPTION) or SERVERS
+        metafunc.parametrize("asgi_exchange", servers, indirect=True)
+
+
+@pytest.fixture
+def asgi_exchange(request: pytest.FixtureRequest) -> "Callable[..., Played]":
+    """`asgi_disconnect.testing.exchange`, as one server after the other would do it."""
+    from .testing import exchange
+
+    return functools.partial(exchange, server=request.param)

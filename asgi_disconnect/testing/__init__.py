@@ -1,0 +1,44 @@
+"""How a handler takes a disconnect, tested without a server and without sleeping.
+
+::
+
+    from asgi_disconnect.testing import exchange
+
+    async def test_the_seat_is_given_back():
+        async with exchange(app, "/book", server="hypercorn") as client:
+            await client.until_working()
+            client.disconnect()
+            result = await client.result()
+        assert result.outcome == "cancelled"
+        assert seats.free == 1
+
+`exchange()` runs one request of any ASGI app, on asyncio or on trio, with or without
+`DisconnectMiddleware`: without it the same test shows what the middleware is for.  In a test that
+is not async, ``with exchange(...)`` gives the same client without ``await``.
+
+pytest finds a fixture, `asgi_exchange`, which is `exchange` as each server in turn would do it.
+
+Django's `TestCase` can do both.  In an ``async def test_...`` the views use the test's own database
+connection and so see its transaction; under ``with exchange(...)`` they run in another thread and
+use another connection, for which `TransactionTestCase` is needed.
+"""
+
+from .behaviours import BEHAVIOURS, Behaviour, ServerName
+from .blocking import BlockingClient
+from .client import Client, NeverHappened, Signal
+from .played import Played, exchange
+from .result import Outcome, Result
+
+__all__ = [
+    "BEHAVIOURS",
+    "Behaviour",
+    "BlockingClient",
+    "Client",
+    "NeverHappened",
+    "Outcome",
+    "Played",
+    "Result",
+    "ServerName",
+    "Signal",
+    "exchange",
+]

@@ -1,0 +1,94 @@
+"""The fixture plays each server in turn, to tests that are async and to tests that are not."""
+
+import os
+import subprocess
+import sys
+from importlib.metadata import entry_points
+from pathlib import Path
+
+import pytest
+
+import asgi_disconnect
+
+PLUGIN = "asgi_disconnect.pytest_plugin"
+
+TESTS = """
+import pytest
+from asgi_disconnect import DisconnectMiddleware
+
+async def app(scope, receive, send):
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+def test_sync(asgi_exchange):
+    with asgi_exchange(app) as client:
+        client.until_receiving()
+        client.disconnect()
+        assert client.result().outcome == "told"
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("anyio_backend", ["asyncio", "trio"])
+async def test_async(asgi_exchange):
+    async with asgi_exchange(DisconnectMiddleware(app)) as client:
+        await client.until_receiving()
+        client.disconnect()
+        assert (await client.result()).outcome == "told"
+"""
+
+
+def run(folder: Path, *options: str) -> str:
+    (folder / "test_mine.py").write_text(TESTS)
+    installed = any(each.value == PLUGIN for each in entry_points(group="pytest11"))
+    package = str(Path(asgi_disconnect.__file__).parent.parent)
+    ran = subprocess.run(
+        [
+            *(sys.executable, "-m", "pytest", "-v", "-p", "no:cacheprovider"),
+            *(() if installed else ("-p", PLUGIN)),
+            *options,
+        ],
+        cwd=folder,
+        env={
+            **os.environ,
+            "PYTHONPATH": os.pathsep.join(filter(None, [package, os.environ.get("PYTHONPATH")])),
+        },
+        capture_output=True,
+        text=True,
+        timeout=50,
+    )
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    return ran.stdout
+
+
+def test_each_test_runs_once_for_each_server(tmp_path: Path) -> None:
+    shown = run(tmp_path)
+    for server in ("uvicorn", "hypercorn", "daphne", "granian"):
+        assert f"test_sync[{server}] PASSED" in shown
+    assert "12 passed" in shown
+
+
+def test_the_option_chooses_the_servers(tmp_path: Path) -> None:
+    shown = run(tmp_path, "--asgi-server", "gunicorn", "--asgi-server", "hypercorn-h2")
+    assert "test_sync[gunicorn] PASSED" in shown
+    assert "6 passed" in shown
+
+
+@pytest.mark.parametrize("what", ["asgi_disconnect", "asgi_disconnect.testing"])
+def test_importing_it_imports_nothing_optional(what: str) -> None:
+    look = (
+        f"import sys; before = set(sys.modules); import {what}; "
+        "print(*{name.split('.')[0] for name in set(sys.modules) - before}"
+        " - set(sys.stdlib_module_names))"
+    )
+    package = str(Path(asgi_disconnect.__file__).parent.parent)
+    ran = subprocess.run(
+        [sys.executable, "-c", look],
+        env={**os.environ, "PYTHONPATH": package},
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=40,
+    )
+    assert set(ran.stdout.split()) <= {
+        *("asgi_disconnect", "anyio", "asgiref"),
+        *("exceptiongroup", "idna", "sniffio", "typing_extensions"),  # what anyio imports
+    }
