@@ -2,7 +2,8 @@
 
     python docs/hooks/live_screenshots.py [CHROMIUM]
 
-Needs Playwright and Chromium.  The pictures are committed: building the documentation needs neither.
+Needs Playwright and Chromium.  The pictures are committed, so building the documentation needs
+neither.
 """
 
 import subprocess

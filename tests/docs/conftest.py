@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Callable, Iterator
+from importlib.util import find_spec
 from types import ModuleType
 from typing import Any
 
@@ -13,6 +14,8 @@ if not (ROOT / "docs").is_dir():
     collect_ignore_glob = ["*.py"]
 
 PAGES = pages()
+INDEPENDENT = ("docs/quick-start.md", "docs/guides/testing.md")
+"""Pages whose blocks are alternatives: one may be left out where its framework is not installed."""
 
 Run = Callable[[str], dict[str, Any]]
 
@@ -30,16 +33,20 @@ def run_page(monkeypatch: pytest.MonkeyPatch) -> Iterator[Run]:
     clean_up: list[Callable[[], None]] = []
 
     def run(page: str) -> dict[str, Any]:
-        if "django" in page or any("django" in block.code for block in PAGES[page]):
+        code = "".join(block.code for block in PAGES[page])
+        if page not in INDEPENDENT:
+            for module in {missing for block in PAGES[page] for missing in block.missing}:
+                pytest.skip(f"{module} is not installed")
+        if "django" in code and find_spec("django"):
             _set_django_up()
-        if any("prometheus" in block.code for block in PAGES[page]):
+        if "prometheus" in code:
             clean_up.append(_own_prometheus_registry())
         module = ModuleType("page")
         monkeypatch.setitem(sys.modules, "page", module)  # Litestar looks for it there
         names = vars(module)
         names["app"] = app
         for block in PAGES[page]:
-            if block.included is None:
+            if not block.missing:
                 block.run(names)
         return names
 
@@ -49,11 +56,15 @@ def run_page(monkeypatch: pytest.MonkeyPatch) -> Iterator[Run]:
 
 
 def _set_django_up() -> None:
-    pytest.importorskip("django")
     from django.conf import settings
 
     if not settings.configured:
-        settings.configure(ALLOWED_HOSTS=["*"], SECRET_KEY="for tests only", ROOT_URLCONF=__name__)
+        settings.configure(
+            ALLOWED_HOSTS=["*"],
+            LOGGING_CONFIG=None,
+            ROOT_URLCONF=__name__,
+            SECRET_KEY="for tests only",
+        )
 
 
 urlpatterns: list[Any] = []
@@ -61,7 +72,8 @@ urlpatterns: list[Any] = []
 
 def _own_prometheus_registry() -> Callable[[], None]:
     """Return what takes the metrics out again that a page has registered."""
-    prometheus = pytest.importorskip("prometheus_client")
+    import prometheus_client as prometheus
+
     known = set(prometheus.REGISTRY._collector_to_names)
 
     def clean_up() -> None:

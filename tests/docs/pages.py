@@ -3,6 +3,7 @@
 import re
 import textwrap
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +23,10 @@ class Block:
     code: str
 
     @property
-    def included(self) -> str | None:
-        """The file that it shows, if it is not written there."""
-        found = re.fullmatch(r'--8<-- "(?P<file>[^"]+)"\n', self.code)
-        return found and found["file"]
+    def missing(self) -> list[str]:
+        """The packages that it imports and that are not installed."""
+        imported = set(re.findall(r"^(?:from|import) (\w+)", self.code, re.MULTILINE))
+        return sorted(module for module in imported - {"examples"} if find_spec(module) is None)
 
     def run(self, names: dict[str, Any]) -> None:
         """Run it, as if it stood in its page's own line."""
@@ -42,6 +43,12 @@ def blocks_of(page: Path) -> list[Block]:
         )
         for found in FENCE.finditer(text)
     ]
+
+
+def included() -> set[str]:
+    """The files that pages show."""
+    texts = [page.read_text(encoding="utf-8") for page in (ROOT / "docs").rglob("*.md")]
+    return {file for text in texts for file in re.findall(r'^ *--8<-- "([^"]+)"$', text, re.M)}
 
 
 def pages() -> dict[str, list[Block]]:

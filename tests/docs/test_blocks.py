@@ -5,21 +5,22 @@ import re
 import pytest
 
 from .conftest import PAGES, Run
-from .pages import ROOT
+from .pages import ROOT, included
 
 
 @pytest.mark.filterwarnings("ignore:.*:DeprecationWarning:litestar")
 @pytest.mark.parametrize("page", PAGES)
 def test_the_blocks_of_a_page_run(page: str, run_page: Run) -> None:
-    for module in _imported(page):
-        pytest.importorskip(module)
     run_page(page)
 
 
-@pytest.mark.parametrize("page", PAGES)
-def test_the_files_that_a_page_includes_are_there(page: str) -> None:
-    for block in PAGES[page]:
-        assert block.included is None or (ROOT / block.included).is_file()
+def test_the_programs_that_pages_show_are_examples() -> None:
+    """Which the tests run."""
+    programs = [file for file in included() if file.endswith(".py")]
+    assert programs
+    for program in programs:
+        assert program.startswith("examples/")
+        assert (ROOT / program).is_file()
 
 
 @pytest.mark.parametrize("page", PAGES)
@@ -35,10 +36,3 @@ def test_no_block_is_overlooked() -> None:
     for page, blocks in PAGES.items():
         text = (ROOT / page).read_text(encoding="utf-8")
         assert len(re.findall(r"^ *```py", text, re.MULTILINE)) == len(blocks)
-
-
-def _imported(page: str) -> set[str]:
-    """The packages that a page's blocks import: not all of them are on every Python."""
-    code = "\n".join(block.code for block in PAGES[page] if block.included is None)
-    found = re.findall(r"^(?:from|import) (\w+)", code, re.MULTILINE)
-    return set(found) - {"examples"}

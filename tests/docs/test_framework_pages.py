@@ -33,9 +33,6 @@ async def test_the_handlers_that_a_page_shows_are_stopped(
     needed = SHOWN[page][0]
     if needed is not None:
         pytest.importorskip(needed)
-    if page == "docs/quick-start.md":
-        for module in "quart", "litestar", "starlette", "django":
-            pytest.importorskip(module)
     names = run_page(page)
     sent = await visit(names["app"], path)
     assert not any(

@@ -1,0 +1,62 @@
+"""The tests that "Testing" shows pass, and fail without the middleware."""
+
+import inspect
+import unittest
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from asgi_disconnect.testing import exchange
+
+from .conftest import Run
+
+PAGE = "docs/guides/testing.md"
+
+pytestmark = pytest.mark.anyio
+
+
+def shown_tests(names: dict[str, Any]) -> list[Callable[..., Any]]:
+    return [value for name, value in names.items() if name.startswith("test_")]
+
+
+async def call(test: Callable[..., Any]) -> None:
+    arguments = {"asgi_exchange": exchange} if inspect.signature(test).parameters else {}
+    result = test(**arguments)
+    if inspect.isawaitable(result):
+        await result
+
+
+async def test_the_tests_that_it_shows_pass(run_page: Run) -> None:
+    tests = shown_tests(run_page(PAGE))
+    assert len(tests) == 4
+    for test in tests:
+        await call(test)
+
+
+async def test_the_tests_that_it_shows_fail_without_the_middleware(
+    run_page: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = run_page(PAGE)
+    monkeypatch.setitem(names, "app", names["book"])
+    monkeypatch.setitem(names, "exchange", _impatient)
+    for test in shown_tests(names):
+        if "asgi_exchange" not in inspect.signature(test).parameters:
+            with pytest.raises(AssertionError):
+                await call(test)
+            names["Seats"].free = 1
+
+
+def test_the_test_case_of_django_that_it_shows_passes(run_page: Run) -> None:
+    django = pytest.importorskip("django")
+    if django.VERSION < (5, 0):
+        pytest.skip("Django 4.2 is cancelled, not told")
+    names = run_page(PAGE)
+    result = unittest.TestResult()
+    unittest.defaultTestLoader.loadTestsFromTestCase(names["BookingTests"]).run(result)
+    assert result.testsRun == 1
+    assert result.wasSuccessful(), result.failures + result.errors
+
+
+def _impatient(*arguments: Any, **keywords: Any) -> Any:
+    return exchange(*arguments, **keywords, patience=0.1)
