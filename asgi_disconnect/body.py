@@ -10,7 +10,6 @@ when its bytes are not kept with it, so that the end comes once and last.
 """
 
 from collections import deque
-from collections.abc import Iterable
 from typing import Any, Final
 
 import anyio
@@ -209,8 +208,7 @@ def _size(body: Bytes) -> int:
 
 
 def _cost(message: Message) -> int:
-    values: Iterable[Any] = message.values()
-    return OVERHEAD + sum(_size(value) for value in values if _is_bytes(value))
+    return OVERHEAD + size_of_body(message)
 
 
 def _piece(body: bytes) -> Message:

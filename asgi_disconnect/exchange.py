@@ -20,7 +20,7 @@ from . import refusal
 from .body import Body, size_of_body
 from .departure import Cause, Departure, Guard
 from .headers import expects_continue
-from .limits import Refused, check_declared, check_received, keep, receive_in_time
+from .limits import Refused, check_declared, check_received, receive_in_time, spill
 from .options import Options
 from .reader import FAILED, GONE, HELD, IDLE, TABLE, WATCHER, WATCHER_ENDS, Event, Reader
 from .response import COMPLETE, NOT_STARTED, Response, advance
@@ -253,8 +253,9 @@ class Exchange:
         """Keep what the server gives; return the disconnect, or None where none will come."""
         if self._unread is None:
             self._unread = Body(self._options.max_memory)
+        timed = self._options.body_timeout is not None
         while self._reader is WATCHER:
-            if self._request_complete:
+            if self._request_complete or not timed:
                 message = await self._server_receive()
             else:
                 message = await receive_in_time(self._server_receive, self._options)
@@ -266,7 +267,9 @@ class Exchange:
             if kind == "http.request" and not surplus:
                 self._received += size_of_body(message)
                 check_received(self._received, self._options)
-            await keep(self._unread, message)
+            lags = bool(self._unread)
+            if not self._unread.append(message):
+                await spill(self._unread, message)
             self._request_complete = surplus or complete
             if surplus:
                 # There is nothing to wait for but the disconnect.  A test double that answers
@@ -275,7 +278,8 @@ class Exchange:
                 self._tell_news()
                 return None
             self._tell_news()
-            await checkpoint()  # the same for one that never ends the body
+            if lags:  # or has not had its turn: the same for one that never ends the body
+                await checkpoint()
         return None
 
     # Both

@@ -46,11 +46,10 @@ async def receive_in_time(receive: Receive, options: Options) -> Message:
     raise Refused(refusal.REQUEST_TIMEOUT, "body_timeout")
 
 
-async def keep(body: Body, message: Message) -> None:
-    """Put `message` into `body`; raises `Refused` if there is no place for it."""
-    if not body.append(message):
-        try:
-            await body.spill(message)
-        except OSError as error:
-            logger.error("no place to keep a request's body: %s", error)
-            raise Refused(refusal.SERVICE_UNAVAILABLE, "no_storage") from error
+async def spill(body: Body, message: Message) -> None:
+    """Put `message` on the disk; raises `Refused` if there is no place for it."""
+    try:
+        await body.spill(message)
+    except OSError as error:
+        logger.error("no place to keep a request's body: %s", error)
+        raise Refused(refusal.SERVICE_UNAVAILABLE, "no_storage") from error
