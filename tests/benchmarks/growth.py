@@ -17,7 +17,6 @@ one dearer: by a factor of more than `LIMIT`, or by more than `SHARE_OF_AN_AWAIT
 import argparse
 import asyncio
 import functools
-import gc
 import json
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
@@ -143,8 +142,6 @@ def measure(growing: Growing, rounds: int) -> dict[int, dict[str, float]]:
             },
             units,
         )
-    gc.collect()
-    gc.freeze()
     for number in range(-1, rounds):
         for case in cases.values():
             case.round(counted=number >= 0)
