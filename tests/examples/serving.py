@@ -42,12 +42,12 @@ def served(example: str, folder: Path = EXAMPLES) -> Iterator[httpx.Client]:
 
 
 @contextmanager
-def abandoned(client: httpx.Client, path: str) -> Iterator[None]:
-    """A GET whose client waits for nothing, and leaves at the end of the block."""
+def abandoned(client: httpx.Client, path: str, method: str = "GET") -> Iterator[None]:
+    """A request whose client waits for nothing, and leaves at the end of the block."""
     host, port = client.base_url.host, client.base_url.port
     assert port is not None
     with socket.create_connection((host, port)) as connection:
-        connection.sendall(f"GET {path} HTTP/1.1\r\nHost: {host}\r\n\r\n".encode())
+        connection.sendall(f"{method} {path} HTTP/1.1\r\nHost: {host}\r\n\r\n".encode())
         yield
 
 
