@@ -1,5 +1,6 @@
 """What a page's blocks find when they are run: an application, and modules of their own names."""
 
+import logging
 import sys
 from collections.abc import Callable, Iterator
 from importlib.util import find_spec
@@ -39,6 +40,11 @@ def run_page(monkeypatch: pytest.MonkeyPatch) -> Iterator[Run]:
                 pytest.skip(f"{module} is not installed")
         if "django" in code and find_spec("django"):
             _set_django_up()
+        if "litestar" in code and find_spec("litestar"):
+            from litestar.logging.config import LoggingConfig
+
+            # It would put its own handlers in the place of pytest's, for all tests to come.
+            monkeypatch.setattr(LoggingConfig, "configure", lambda self: logging.getLogger)
         if "prometheus" in code:
             clean_up.append(_own_prometheus_registry())
         module = ModuleType("page")
