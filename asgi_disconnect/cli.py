@@ -6,6 +6,7 @@ Nothing optional is imported here, so ``--help`` works where no server is instal
 import argparse
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 from . import __version__
 
@@ -20,7 +21,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--version", action="version", version=f"asgi_disconnect {__version__}")
     subcommands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for add in (_add_demo,):
+    for add in (_add_demo, _add_check):
         add(subcommands.add_parser)
     chosen = parser.parse_args(arguments)
     run: Callable[[argparse.Namespace], int] = chosen.run
@@ -53,3 +54,70 @@ def _demo(chosen: argparse.Namespace) -> int:
     from .demo import run
 
     return run()
+
+
+def _add_check(add_parser: AddParser) -> None:
+    parser = add_parser(
+        "check",
+        help="see whether the middleware works in your app, on real servers",
+        description="Starts your app on each server that is installed, on a free port of this"
+        " machine, leaves it at several moments, and shows what became of it, without the"
+        " middleware and with it. The exit status is 0 if all is well with it, 1 if not, and 2 if"
+        " it could not be found out.",
+    )
+    parser.add_argument("app", metavar="MODULE:APP", help="where your app is, such as main:app")
+    parser.add_argument(
+        "--server",
+        action="append",
+        choices=("uvicorn", "hypercorn", "hypercorn-trio", "daphne", "granian", "gunicorn"),
+        default=[],
+        help="check on this server; repeatable (default: those installed; hypercorn-trio only if"
+        " named)",
+    )
+    parser.add_argument("--path", default="/", help="the path to ask for (default: /)")
+    parser.add_argument("--method", help="the method (default: POST with --data, GET without)")
+    parser.add_argument("--data", default="", help="the request's body; @FILE takes it from a file")
+    parser.add_argument(
+        "--header", action="append", default=[], help="'Name: value', for the request; repeatable"
+    )
+    parser.add_argument("--app-dir", default=".", help="the folder that MODULE is in (default: .)")
+    parser.add_argument(
+        "--factory", action="store_true", help="MODULE:APP is a function that returns the app"
+    )
+    parser.add_argument(
+        "--patience",
+        type=float,
+        default=5.0,
+        metavar="SECONDS",
+        help="how long to watch an app that runs on (default: 5)",
+    )
+    parser.add_argument("--port", type=int, help="the first port to use (default: free ones)")
+    parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
+    parser.set_defaults(run=_check)
+
+
+def _check(chosen: argparse.Namespace) -> int:
+    from . import check
+
+    data = chosen.data.encode()
+    if chosen.data.startswith("@"):
+        try:
+            data = Path(chosen.data[1:]).read_bytes()
+        except OSError as error:
+            print(f"asgi_disconnect check: --data: {error}", file=sys.stderr)
+            return 2
+    return check.run(
+        check.Wanted(
+            app=check.App(chosen.app, str(Path(chosen.app_dir).resolve()), chosen.factory),
+            request=check.Request(
+                method=(chosen.method or ("POST" if data else "GET")).upper(),
+                path=chosen.path,
+                headers=tuple(chosen.header),
+                data=data,
+            ),
+            servers=tuple(chosen.server),
+            port=chosen.port,
+            patience=chosen.patience,
+            as_json=chosen.json,
+        )
+    )

@@ -1,0 +1,193 @@
+"""A server in a process of its own, and the line over which the app in it tells what happens."""
+
+import asyncio
+import contextlib
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+from collections.abc import AsyncGenerator
+from dataclasses import dataclass, field
+from pathlib import Path
+from time import monotonic
+from typing import Any, Final
+
+from .probe import ENVIRONMENT
+from .servers import Server
+
+START_LIMIT: Final = 20.0
+STOP_LIMIT: Final = 2.0
+
+COMPLAINT: Final = re.compile(
+    r"\b(WARNING|ERROR|CRITICAL)\b|Traceback|Warning:|never awaited|never retrieved"
+    r"|Exception ignored|Task was destroyed|^[\w.]*(Error|Exception|ExceptionGroup)\b: "
+)
+
+
+class CannotRun(Exception):
+    """A server cannot be started, or has stopped; the message says why."""
+
+
+@dataclass(frozen=True)
+class App:
+    """Where the app is."""
+
+    where: str
+    folder: str
+    factory: bool = False
+
+
+@dataclass
+class Story:
+    """What has happened to one request: when, by `time.monotonic()`, and what was told with it."""
+
+    times: dict[str, float] = field(default_factory=lambda: {})
+    details: dict[str, Any] = field(default_factory=lambda: {})
+
+
+class RunningServer:
+    """A server that runs."""
+
+    def __init__(self, server: Server, port: int) -> None:
+        self.server = server
+        self.port = port
+        self._stories: dict[str, Story] = {}
+        self._news = asyncio.Event()
+        self._lines: list[asyncio.StreamWriter] = []
+        self._log = Path(tempfile.mkdtemp(prefix="asgi_disconnect-")) / "log"
+        self._log_read: int = 0
+        self._process: asyncio.subprocess.Process | None = None
+
+    async def start(self, app: App, listening: asyncio.Server) -> None:
+        """Start it, and return when it answers."""
+        host, line_port = listening.sockets[0].getsockname()[:2]
+        settings = {
+            "app": app.where,
+            "folder": app.folder,
+            "factory": app.factory,
+            "line": f"{host}:{line_port}",
+        }
+        with self._log.open("wb") as log:
+            self._process = await asyncio.create_subprocess_exec(
+                *self.server.command(self.port),
+                env={**os.environ, ENVIRONMENT: json.dumps(settings), "PYTHONUNBUFFERED": "1"},
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                # Ctrl-C is for us; and it is ended with whatever it has started.
+                start_new_session=True,
+                creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),
+            )
+        deadline = monotonic() + START_LIMIT
+        while not (self._lines and await self._answers()):
+            if self._process.returncode is not None or monotonic() > deadline:
+                raise CannotRun(f"it does not start; it says:\n{_end_of(self.log())}")
+            await asyncio.sleep(0.05)
+
+    async def _answers(self) -> bool:
+        try:
+            _, writer = await asyncio.open_connection("127.0.0.1", self.port)
+        except ConnectionError:
+            return False
+        writer.close()
+        return True
+
+    async def listen(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Note what the app tells."""
+        self._lines.append(writer)
+        with contextlib.suppress(ConnectionError):
+            while line := await reader.readline():
+                told: dict[str, Any] = json.loads(line)
+                story = self.story(told.pop("request"))
+                what = told.pop("what")
+                story.times.setdefault(what, monotonic())
+                story.details.update(told)
+                self._news.set()
+                self._news = asyncio.Event()
+        self._lines.remove(writer)
+        writer.close()
+
+    def story(self, request: str) -> Story:
+        """What has happened to a request so far."""
+        return self._stories.setdefault(request, Story())
+
+    async def wait(self, request: str, what: str, seconds: float) -> bool:
+        """Whether something happens to a request within so many seconds."""
+        return await self.wait_any(request, (what,), seconds)
+
+    async def wait_any(self, request: str, whats: tuple[str, ...], seconds: float) -> bool:
+        """Whether one of these happens to a request within so many seconds."""
+        deadline = monotonic() + seconds
+        story = self.story(request)
+        while not any(what in story.times for what in whats):
+            if self._process is not None and self._process.returncode is not None:
+                raise CannotRun(f"it has stopped; it says:\n{_end_of(self.log())}")
+            left = deadline - monotonic()
+            if left <= 0:
+                return False
+            with contextlib.suppress(asyncio.TimeoutError):
+                await asyncio.wait_for(self._news.wait(), min(left, 0.5))
+        return True
+
+    async def ask(self, question: str) -> dict[str, Any]:
+        """Ask the app's process: ``begin`` to count tasks from now on, another for those left."""
+        self._stories.pop(question, None)
+        for line in self._lines:
+            line.write(question.encode() + b"\n")
+        await self.wait(question, "done", 1.0)  # on trio no answer comes
+        return self.story(question).details
+
+    def log(self) -> str:
+        """What it has written."""
+        return self._log.read_text(errors="replace") if self._log.exists() else ""
+
+    def complaints(self) -> list[str]:
+        """The lines at WARNING or above since the last call."""
+        text = self.log()
+        new, self._log_read = text[self._log_read :], len(text)
+        return [line.strip() for line in new.splitlines() if COMPLAINT.search(line)]
+
+    async def stop(self) -> None:
+        """End it, and whatever it has started."""
+        process = self._process
+        if process is not None:
+            with contextlib.suppress(ProcessLookupError, asyncio.TimeoutError):
+                process.terminate()
+                await asyncio.wait_for(process.wait(), STOP_LIMIT)
+            with contextlib.suppress(ProcessLookupError):
+                if hasattr(os, "killpg"):
+                    os.killpg(process.pid, signal.SIGKILL)
+                else:
+                    process.kill()
+            await process.wait()
+        for line in self._lines:
+            line.close()
+        shutil.rmtree(self._log.parent, ignore_errors=True)
+
+
+@contextlib.asynccontextmanager
+async def running(server: Server, port: int, app: App) -> AsyncGenerator[RunningServer]:
+    """A server that runs while this block does."""
+    runs = RunningServer(server, port)
+    listening = await asyncio.start_server(runs.listen, "127.0.0.1", 0)
+    try:
+        await runs.start(app, listening)
+        yield runs
+    finally:
+        listening.close()
+        await runs.stop()
+
+
+def free_port() -> int:
+    """A port that nobody uses now."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port: int = taken.getsockname()[1]
+        return port
+
+
+def _end_of(log: str, lines: int = 15) -> str:
+    return "\n".join(log.rstrip().splitlines()[-lines:])

@@ -1,0 +1,180 @@
+"""`check` on real servers: a sound app passes on each, and what is wrong with another is named."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import asgi_disconnect
+from asgi_disconnect.check import App, Request, Wanted, run
+from asgi_disconnect.check.servers import SERVERS
+
+SERVED = Path(__file__).parent / "served"
+INSTALLED = [each.name for each in SERVERS.values() if each.installed and each.by_default]
+
+uvicorn = pytest.mark.skipif("uvicorn" not in INSTALLED, reason="needs uvicorn")
+
+
+def environment() -> dict[str, str]:
+    package = str(Path(asgi_disconnect.__file__).parent.parent)
+    path = filter(None, [package, os.environ.get("PYTHONPATH")])
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(path)}
+
+
+def check(*arguments: str) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(
+        [sys.executable, "-m", "asgi_disconnect", "check", *arguments],
+        cwd=SERVED,
+        env=environment(),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+
+def departures(half: Any) -> dict[str, Any]:
+    return {each["moment"]: each for each in half["departures"]}
+
+
+@pytest.mark.skipif(not INSTALLED, reason="no server is installed")
+def test_an_app_is_sound_on_every_server_that_is_installed() -> None:
+    started = time.monotonic()
+    ran = check("checked:app", "--data", "abcdefgh", "--patience", "3", "--json")
+    assert time.monotonic() - started < 60
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    told = json.loads(ran.stdout)
+    assert [server["name"] for server in told["servers"]] == INSTALLED
+    assert not told["guarded"]
+    for server in told["servers"]:
+        without, guarded = departures(server["without"]), departures(server["guarded"])
+        assert without.keys() == guarded.keys()
+        assert not without["before response"]["told"]
+        assert not without["before response"]["cancelled"]
+        assert without["before response"]["ran_on"] > 0.5
+        for moment in ("before response", "during response"):
+            assert guarded[moment]["cancelled"], (server["name"], moment)
+            assert guarded[moment]["ran_on"] < 0.5
+        assert guarded["mid-upload"]["called"] == (server["name"] != "daphne")
+        assert guarded["mid-upload"]["told"] == (server["name"] != "daphne")
+        assert guarded["after response"]["ran_on"] > 0.2
+        assert not guarded["after response"]["cut_short"]
+        assert server["guarded"]["logged"] == server["guarded"]["left_over"] == []
+    for name in INSTALLED:
+        assert f"{name} with: leaving" in ran.stderr.splitlines()
+
+
+@uvicorn
+def test_a_table_says_so_too() -> None:
+    ran = check("checked:make", "--factory", "--server", "uvicorn", "--patience", "2")
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    assert "With the middleware everything is as it should be." in ran.stdout
+    assert max(map(len, ran.stdout.splitlines())) <= 100
+    assert "survived" in ran.stdout
+
+
+@uvicorn
+def test_a_handler_that_uses_its_disconnect_is_checked_as_it_is() -> None:
+    ran = check("checked:guarded", "--server", "uvicorn", "--patience", "2", "--json")
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    (server,) = json.loads(ran.stdout)["servers"]
+    assert not departures(server["without"])["before response"]["cancelled"]
+    assert departures(server["without"])["before response"]["ran_on"] > 0.5
+    assert departures(server["guarded"])["before response"]["cancelled"]
+
+
+@uvicorn
+@pytest.mark.skipif(not find_spec("starlette"), reason="needs starlette")
+def test_a_base_http_middleware_outside_ours_is_named() -> None:
+    ran = check("checked:hidden", "--server", "uvicorn", "--patience", "2")
+    assert ran.returncode == 1
+    assert "BaseHTTPMiddleware (checked.timing) stands outside" in ran.stdout
+    assert "uvicorn: " in ran.stdout
+
+
+@uvicorn
+def test_any_middleware_outside_ours_that_hides_the_disconnect_is_named() -> None:
+    ran = check("checked:swallowing", "--server", "uvicorn", "--patience", "2")
+    assert ran.returncode == 1
+    assert "checked.Swallowing stands outside DisconnectMiddleware and hides" in ran.stdout
+    assert "before response: the app was neither told nor cancelled" in ran.stdout
+
+
+@uvicorn
+def test_a_task_that_is_left_over_is_named() -> None:
+    ran = check("checked:leaves_a_task", "--server", "uvicorn", "--patience", "2")
+    assert ran.returncode == 1
+    assert "tasks left over: sleep" in ran.stdout
+
+
+@uvicorn
+def test_an_app_that_answers_at_once_has_nothing_to_abandon() -> None:
+    ran = check("checked:app", "--path", "/quick", "--server", "uvicorn")
+    assert (ran.returncode, ran.stdout) == (2, "")
+    assert "GET /quick answers 200 within" in ran.stderr
+    assert "there is nothing to abandon. Choose a path" in ran.stderr
+
+
+def test_an_app_that_cannot_be_imported() -> None:
+    ran = check("nothing:app")
+    assert (ran.returncode, ran.stdout) == (2, "")
+    assert ran.stderr.startswith("asgi_disconnect check: there is no module 'nothing' in")
+
+
+def test_a_body_that_cannot_be_read() -> None:
+    ran = check("checked:app", "--data", "@nothing")
+    assert ran.returncode == 2
+    assert "nothing" in ran.stderr
+
+
+WANTED: dict[str, Any] = {
+    "app": App("checked:app", str(SERVED)),
+    "request": Request("GET", "/"),
+}
+
+
+def test_a_server_that_is_not_installed(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "daphne", None)  # find_spec() says then that it is not there
+    assert run(Wanted(servers=("daphne",), **WANTED)) == 2
+    assert "python -m pip install --upgrade daphne" in capsys.readouterr().err
+
+
+@uvicorn
+def test_a_port_in_use(capsys: pytest.CaptureFixture[str]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        assert run(Wanted(servers=("uvicorn",), port=port, **WANTED)) == 2
+    assert f"port {port} is in use" in capsys.readouterr().err
+
+
+@uvicorn
+@pytest.mark.skipif(os.name == "nt", reason="a signal to one process alone needs POSIX")
+def test_ctrl_c_ends_it_and_its_servers() -> None:
+    with subprocess.Popen(
+        [sys.executable, "-m", "asgi_disconnect", "check", "checked:app", "--server", "uvicorn"],
+        cwd=SERVED,
+        env=environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as running:
+        assert running.stderr is not None
+        while "staying" not in running.stderr.readline():
+            assert running.poll() is None
+        running.send_signal(signal.SIGINT)
+        try:
+            shown, errors = running.communicate(timeout=20)
+        finally:
+            running.kill()
+    assert (running.returncode, shown) == (130, "")
+    assert "Traceback" not in errors

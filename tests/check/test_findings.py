@@ -1,0 +1,152 @@
+"""What `check` counts as a shortcoming, and what it shows: at most 100 columns, and JSON."""
+
+import json
+import sys
+from typing import Any
+
+import pytest
+
+from asgi_disconnect.check.findings import Checked, Departure, Findings, Half
+from asgi_disconnect.check.screen import Progress, as_json, table, verdict
+from asgi_disconnect.check.target import Layer, Target
+
+OURS = Layer("asgi_disconnect.middleware.DisconnectMiddleware", ours=True)
+BASE = Layer("starlette.middleware.base.BaseHTTPMiddleware (app.timing)", base_http=True)
+OTHER = Layer("some.where.Swallowing")
+APP = Layer("app.app")
+
+DEAF = Departure("before response", ran_on=3.0)
+CANCELLED = Departure("before response", cancelled=True, ran_on=0.01)
+
+
+def shortcomings(*departures: Departure, **more: Any) -> list[str]:
+    without = Half((DEAF, Departure("after response", ran_on=1.0)))
+    return Checked("s", "1", without, Half(departures, **more)).shortcomings(5.0)
+
+
+@pytest.mark.parametrize(
+    "departure",
+    [
+        CANCELLED,
+        Departure("during response", told=True, ran_on=0.01),
+        Departure("during response", cancelled=True, ran_on=4.0),  # a thread that was waited for
+        Departure("before response", ignored=True),
+        Departure("mid-upload", called=False),
+        Departure("before response", ran_on=0.02),
+        Departure("after response", ran_on=None),
+    ],
+)
+def test_all_is_well(departure: Departure) -> None:
+    assert shortcomings(departure) == []
+
+
+@pytest.mark.parametrize(
+    ("departure", "said"),
+    [
+        (DEAF, "before response: the app was neither told nor cancelled"),
+        (Departure("mid-upload"), "mid-upload: the app was neither told nor cancelled"),
+        (Departure("before response", told=True), "before response: the app still ran 5 s later"),
+        (
+            Departure("before response", told=True, cancelled=True, ran_on=1, cut_short=True),
+            "before response: the app did not end in time, and was cancelled while it cleaned up",
+        ),
+        (
+            Departure("after response", ran_on=0.1, cut_short=True),
+            "after response: the background work was cut short",
+        ),
+    ],
+)
+def test_what_is_wrong_is_named(departure: Departure, said: str) -> None:
+    assert shortcomings(departure) == [said]
+
+
+def test_background_work_that_the_server_cuts_short_is_not_held_against_the_middleware() -> None:
+    cut = Half((Departure("after response", ran_on=3.0, cut_short=True),))
+    assert Checked("gunicorn", "1", cut, cut).shortcomings(5.0) == []
+
+
+def test_what_is_logged_or_left_with_the_middleware_only_is_a_shortcoming() -> None:
+    assert shortcomings(CANCELLED, logged=("RuntimeError: x",)) == [
+        "1 more lines logged than without: RuntimeError: x"
+    ]
+    assert shortcomings(CANCELLED, left_over=("work",)) == ["tasks left over: work"]
+    assert shortcomings(CANCELLED, left_over=None) == []
+
+
+def findings(*servers: Checked, layers: tuple[Layer, ...] = (OURS, APP)) -> Findings:
+    return Findings("app:app", "GET /", 5.0, Target(layers), servers)
+
+
+WORST = Checked(
+    "hypercorn-trio",
+    "10.20.30",
+    Half((Departure("mid-upload", called=False), DEAF), logged=("x",) * 9999, left_over=None),
+    Half(
+        (
+            Departure("before response", told=True, cancelled=True, ran_on=None),
+            Departure("during response", ran_on=1000.0, cancelled=True, cut_short=True),
+            Departure("before response", ignored=True, ran_on=None),
+            Departure("after response", ran_on=1000.0, cut_short=True),
+        ),
+        left_over=("task",) * 9999,
+    ),
+)
+
+
+def test_nothing_is_wider_than_100_columns() -> None:
+    failed = Checked("gunicorn", "27.0.1", error="it does not start; " + "it says so " * 20)
+    for layers in ((OURS, APP), (BASE, OTHER, OURS, APP), (APP,)):
+        found = findings(WORST, failed, layers=layers)
+        lines = (table(found) + "\n" + verdict(found)).splitlines()
+        assert max(map(len, lines)) <= 100
+
+
+def words(text: str) -> str:
+    return " ".join(text.split())
+
+
+def test_a_table_is_read_at_a_glance() -> None:
+    lines = table(findings(Checked("uvicorn", "0.54.0", Half((DEAF,)), Half((CANCELLED,)))))
+    header, _, without, _, guarded, _ = lines.splitlines()
+    assert words(header) == (
+        "server middleware client left told cancelled ran on for cleanup background"
+    )
+    assert words(without) == "uvicorn 0.54.0 without before response no no 3.00 s - -"
+    assert words(guarded) == "with before response no yes 0.01 s finished -"
+
+
+def test_a_middleware_that_hides_the_disconnect_is_named() -> None:
+    hidden = Checked("uvicorn", "1", Half((DEAF,)), Half((DEAF,)), hidden=True)
+    found = findings(hidden, layers=(BASE, OTHER, OURS, APP))
+    assert found.hiders == (BASE.name,)
+    assert "(app.timing) stands outside DisconnectMiddleware and hides" in words(verdict(found))
+    assert findings(hidden, layers=(OTHER, OURS, APP)).hiders == (OTHER.name,)
+    assert "only=" in verdict(findings(hidden))
+
+
+def test_a_middleware_that_might_hide_it_is_named_though_all_is_well() -> None:
+    sound = Checked("uvicorn", "1", Half((DEAF,)), Half((CANCELLED,)))
+    found = findings(sound, layers=(BASE, OURS, APP))
+    assert found.sound
+    assert "belongs outermost" in verdict(found)
+    assert findings(sound, layers=(OTHER, OURS, APP)).hiders == ()
+
+
+def test_json_has_everything() -> None:
+    told = json.loads(as_json(findings(WORST)))
+    assert told["sound"] is False
+    assert told["servers"][0]["shortcomings"][0] == "before response: the app still ran 5 s later"
+    assert told["servers"][0]["without"]["departures"][1]["ran_on"] == 3.0
+
+
+def test_progress_is_one_line_on_a_terminal(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    progress = Progress(["uvicorn", "daphne"])
+    progress.show("uvicorn", "without: staying")
+    progress.show("daphne", "done")
+    progress.clear()
+    shown = capsys.readouterr().err
+    assert "\n" not in shown
+    assert shown.split("\r")[2].startswith("uvicorn without: staying | daphne done")
