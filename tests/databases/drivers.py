@@ -3,8 +3,9 @@
 All of them run on asyncio only.
 """
 
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +13,8 @@ import asyncpg
 from psycopg_pool import AsyncConnectionPool
 from sqlalchemy import event, text
 from sqlalchemy.ext.asyncio import create_async_engine
+
+from asgi_disconnect import current_disconnect
 
 from .postgresql import PostgreSQL
 
@@ -45,8 +48,21 @@ async def psycopg(postgresql: PostgreSQL) -> AsyncIterator[Pool]:
 
     @asynccontextmanager
     async def transaction() -> AsyncIterator[Execute]:
-        async with pool.connection() as connection:
+        async with AsyncExitStack() as stack:
+            async with taking():
+                connection = await stack.enter_async_context(pool.connection())
             yield connection.execute
+
+    @asynccontextmanager
+    async def taking() -> AsyncIterator[None]:
+        disconnect = current_disconnect(None)
+        if sys.version_info >= (3, 12) or disconnect is None:
+            yield
+            return
+        # psycopg_pool loses the connection that a task is given while it is cancelled (3.3.3, by
+        # task.cancel() alone too), because of what asyncio.wait_for was before Python 3.12.
+        async with disconnect.critical():
+            yield
 
     async with AsyncConnectionPool(
         postgresql.url(), min_size=SIZE, max_size=SIZE, open=False, configure=configure
