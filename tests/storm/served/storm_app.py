@@ -1,0 +1,84 @@
+"""What the servers of the storm run: every framework, guarded, and what became of the requests.
+
+``/<framework>/<route>?key=<number>`` is a request of the storm; ``/storm/remains`` says what is
+there that should not outlive a request, and ``/storm/records`` what became of all so far.
+"""
+
+import asyncio
+import functools
+import json
+import logging
+import os
+import sys
+import threading
+from typing import Any
+
+from asgi_disconnect import DisconnectMiddleware
+from tests.frameworks.apps import FRAMEWORKS
+from tests.storm import more_apps
+from tests.storm.records import Records, key_of
+
+logging.basicConfig(stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s")
+
+OPTIONS: tuple[dict[str, Any], ...] = (
+    {"grace": 2.0},
+    {"grace": 2.0, "watch_after": 0, "max_memory": 3000},
+)
+
+records = Records()
+
+
+@functools.cache
+def app_of(name: str, variant: int) -> Any:
+    options = {"on_disconnect": records.reported, **OPTIONS[variant]}
+    if name == "fastapi-threads":
+        app: Any = DisconnectMiddleware(more_apps.fastapi_with_threads(records), **options)
+    else:
+        (framework,) = (each for each in FRAMEWORKS if each.name == name)
+        app = framework.wrapped(records, **options)  # type: ignore[arg-type]
+    return records.around(app)
+
+
+async def application(scope: Any, receive: Any, send: Any) -> None:
+    if scope["type"] == "lifespan":
+        for event in ("startup", "shutdown"):
+            await receive()
+            await send({"type": f"lifespan.{event}.complete"})
+        return
+    _, name, route = scope["path"].split("/")
+    if name == "storm":
+        body = json.dumps(remains() if route == "remains" else records.as_json()).encode()
+        length = (b"content-length", b"%d" % len(body))
+        await send({"type": "http.response.start", "status": 200, "headers": [length]})
+        await send({"type": "http.response.body", "body": body})
+        return
+    path = f"/{route}"
+    await app_of(name, int(key_of(scope)) % len(OPTIONS))(
+        {**scope, "path": path, "raw_path": path.encode()}, receive, send
+    )
+
+
+def remains() -> dict[str, Any]:
+    """What there is now."""
+    # Idle threads of the pools are kept for the next who need one.
+    pools = ("AnyIO worker", "Trio thread", "asyncio_", "ThreadPoolExecutor", "OTWorker")
+    running = records.running()
+    sending = [key for key in running if records.by_key[key].completed]
+    return {
+        "running": [key for key in running if key not in sending],
+        "running, completed": sending,
+        "tasks": tasks(),
+        "threads": sorted(
+            thread.name for thread in threading.enumerate() if not thread.name.startswith(pools)
+        ),
+        "files": len(os.listdir("/proc/self/fd")) if os.path.isdir("/proc/self/fd") else 0,
+    }
+
+
+def tasks() -> int:
+    try:
+        return len(asyncio.all_tasks())
+    except RuntimeError:
+        import trio
+
+        return trio.lowlevel.current_statistics().tasks_living
