@@ -1,6 +1,7 @@
 """The temporary file: first in, first out, without blocking, and gone in the end (contract §2)."""
 
 import asyncio
+import contextlib
 import errno
 import os
 import resource
@@ -9,7 +10,6 @@ import sys
 import tempfile
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from anyio.lowlevel import checkpoint
 
 from asgi_disconnect.spool import Spool
 
-from .scripted import HUNG, ticks
+from .scripted import DISCONNECT, HUNG, LAST, START, Server, piece, ticks
 from .test_cancellation import only_asyncio
 
 pytestmark = pytest.mark.anyio
@@ -77,7 +77,7 @@ def slow(monkeypatch: pytest.MonkeyPatch) -> Iterator[SlowFile]:
     file.close()
 
 
-@contextmanager
+@contextlib.contextmanager
 def file_size_limit(size: int) -> Iterator[None]:
     """The operating system refuses to make files of this process larger, as on a full disk."""
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
@@ -307,3 +307,48 @@ async def test_a_file_that_has_shrunk_is_an_os_error(files: list[Any]) -> None:
     with pytest.raises(OSError, match="1000 of 50000"):
         await spool.get(50_000)
     await spool.aclose()
+
+
+@pytest.mark.parametrize("end", ["completes", "raises", "is told", "is cancelled", "is refused"])
+async def test_the_file_is_closed_when_the_exchange_ends_however_it_ends(
+    end: str, files: list[Any]
+) -> None:
+    server = Server(*[piece(bytes(9999))] * 9)
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        while not files:
+            await receive()  # from the disk, or from the server, until there is more than we read
+            server.give(*[piece(bytes(9999))] * 9)
+            await ticks(5)
+        if end == "completes":
+            await send(START)
+            await send(LAST)
+        elif end == "raises":
+            raise ZeroDivisionError
+        else:
+            server.leave()
+            if end == "is told":
+                while await receive() != DISCONNECT:
+                    pass
+            await anyio.sleep_forever()
+
+    limit = 200_000 if end == "is refused" else None
+    with contextlib.suppress(ZeroDivisionError):
+        await server.run(app, max_memory=0, max_body_size=limit, grace=0.01)
+    assert len(files) == 1
+    assert files[0].closed
+
+
+async def test_the_file_is_closed_when_the_caller_cancels(files: list[Any]) -> None:
+    server = Server(*[piece(bytes(9999))] * 9)
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        while not files:
+            await ticks(1)
+        callers.cancel()
+        await anyio.sleep_forever()
+
+    with anyio.CancelScope() as callers:
+        await server.run(app, max_memory=0)
+    assert callers.cancelled_caught
+    assert files[0].closed

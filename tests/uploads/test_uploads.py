@@ -161,3 +161,28 @@ def test_a_body_that_grows_too_large_is_refused(server: RunningServer) -> None:
     story = server.end(upload.key)
     assert "cancelled" in story
     assert story[-1] == "returned"
+
+
+def test_a_body_that_is_declared_too_large_is_refused(server: RunningServer) -> None:
+    """On HTTP/2 too, where the refusal must not name the connection."""
+    if not server.configuration.calls_on_partial_upload:
+        pytest.skip("the app is called when the body is complete")
+    upload = Upload(server, "reading", 64 * MIB, mode="limited")
+    assert upload.client.response().status == 413
+    story = server.end(upload.key)
+    assert "reached" not in story
+    assert story[-1] == "returned"
+
+
+@pytest.mark.parametrize(("handler", "ends"), [("reading", "told"), ("unread", "cancelled")])
+def test_a_body_that_does_not_go_on_is_refused(
+    server: RunningServer, handler: str, ends: str
+) -> None:
+    if not server.configuration.calls_on_partial_upload:
+        pytest.skip("the app is called when the body is complete")
+    upload = Upload(server, handler, 64 * MIB, mode="impatient")
+    upload.send(2 * MIB)
+    assert upload.client.response().status == 408
+    story = server.end(upload.key)
+    assert ends in story
+    assert story[-1] == "returned"

@@ -9,6 +9,7 @@ import ctypes
 import hashlib
 import os
 import re
+import tempfile
 import threading
 
 import anyio
@@ -17,6 +18,9 @@ from app import Request, journal
 from asgi_disconnect import DisconnectMiddleware
 
 HALF = 4 << 20
+
+# Not TMPDIR, for whose folder Python takes another if it does not exist.
+tempfile.tempdir = os.environ.get("ASGI_DISCONNECT_TESTS_FOLDER")
 
 
 async def read_on(request, digest, *, until=None, pause=None):
@@ -94,7 +98,7 @@ async def refusing(request):
 async def remains(request):
     """What the process holds: descriptors of files without a name, all descriptors, threads."""
     links = []
-    for descriptor in os.listdir("/proc/self/fd"):
+    for descriptor in set(os.listdir("/proc/self/fd")) - {"0", "1", "2"}:  # the log
         try:
             links.append(os.readlink(f"/proc/self/fd/{descriptor}"))
         except OSError:  # the one that lists them
@@ -145,6 +149,7 @@ MODES = {
     "whole": DisconnectMiddleware(handlers, buffer="whole"),
     "small": DisconnectMiddleware(handlers, max_memory=16384),
     "limited": DisconnectMiddleware(handlers, max_body_size=1 << 20),
+    "impatient": DisconnectMiddleware(handlers, body_timeout=0.2),
 }
 
 
