@@ -46,6 +46,7 @@ class Exchange:
         "_http_version",
         "_news",
         "_options",
+        "_over",
         "_reader",
         "_received",
         "_request_complete",
@@ -69,6 +70,7 @@ class Exchange:
         self._reader: Reader = IDLE
         self._response: Response = NOT_STARTED
         self._asked = False
+        self._over = False
         self._request_complete = False
         self._received: int = 0
         self._unread: Body | None = None
@@ -218,6 +220,8 @@ class Exchange:
 
     def _watcher_must_read(self) -> bool:
         """Whether what the app asks for is not to be read by the app itself."""
+        if self._over:  # a task that the app has left behind asks
+            return False
         options = self._options
         if options.body_timeout is not None or options.max_body_size is not None:
             return not self._request_complete
@@ -342,6 +346,7 @@ class Exchange:
 
     def close(self) -> None:
         """The app has ended, and the watcher is about to."""
+        self._over = True
         self._reader = TABLE[self._reader][Event.CLOSE]
         self._failure = None
         if self._departure is not None:

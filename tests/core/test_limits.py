@@ -291,6 +291,43 @@ async def test_a_client_that_waits_for_100_continue_is_refused_without_being_ask
     assert server.calls == 0
 
 
+@pytest.mark.parametrize("waits_already", [True, False])
+@pytest.mark.parametrize("limit", [{"max_body_size": 10}, {"body_timeout": 1000}, {}])
+async def test_a_task_that_the_app_leaves_behind_reads_on_without_us(
+    limit: Any, waits_already: bool
+) -> None:
+    server, got = Server(FOUR), []
+    receives: list[Any] = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        receives.append(receive)
+        await receive()
+        if waits_already:
+            await ticks(5)
+        await send(START)
+        await send(LAST)
+
+    async with anyio.create_task_group() as tasks:
+
+        async def left_behind() -> None:
+            while not receives:
+                await ticks(1)
+            if not waits_already:
+                await ended.wait()
+            got.append(await receives[0]())
+            got.append(await receives[0]())
+
+        ended = anyio.Event()
+        tasks.start_soon(left_behind)
+        await server.run(app, **limit)
+        ended.set()
+        await ticks(5)
+        server.give(END)
+        server.leave()
+        tasks.cancel_scope.deadline = anyio.current_time() + HUNG
+    assert [message["type"] for message in got] == ["http.request", "http.disconnect"]
+
+
 async def test_the_operator_is_told_why() -> None:
     causes = []
 
