@@ -68,6 +68,9 @@ class Guard(Protocol):
     def call_threadsafe(self, function: Callable[[], object]) -> None:
         """Call `function` on the loop's thread, whatever thread this is."""
 
+    async def app_waits(self) -> None:
+        """Return when the app has stood still for a tick, or after some."""
+
     async def cancel_app(self) -> None:
         """Cancel the app, once where that can be had, and return when it has been reached."""
 
@@ -176,6 +179,9 @@ class Departure:
         # tick's tasks in any order.
         await checkpoint()
         await checkpoint()
+        # Nor one that is about to listen: Django, cancelled as it starts its listener, loses its
+        # view and `request_finished`.
+        await self._guard.app_waits()
         told = self.told
         if told:
             by_error = self.cause == "send_error"

@@ -26,6 +26,9 @@ logger: logging.Logger = logging.getLogger("asgi_disconnect")
 # that was about to run, then longer for one inside a shield of its own.
 _PAUSES = (0.0, 0.0, 0.001, 0.002, 0.005)
 
+_TICKS_OF_A_BUSY_APP = 20
+"""How long a task that is never still is waited for before it is cancelled."""
+
 
 @functools.cache
 def _scope_class() -> type[anyio.CancelScope]:
@@ -117,6 +120,29 @@ class AsyncioGuard:
         """Call `function` on the loop's thread, whatever thread this is."""
         with contextlib.suppress(RuntimeError):  # the loop has been closed
             self._loop.call_soon_threadsafe(function)
+
+    async def app_waits(self) -> None:
+        """Return when the app's task has stood still for a tick, or after some.
+
+        What it started in its last step, as Django's listener, has had its first step then.
+        """
+        before = self._position()
+        for _ in range(_TICKS_OF_A_BUSY_APP):
+            await asyncio.sleep(0)
+            now = self._position()
+            if now == before:
+                return
+            before = now
+
+    def _position(self) -> list[tuple[int, object]]:
+        """Where the task is: each coroutine that it is in, and the instruction there."""
+        position: list[tuple[int, object]] = []
+        awaited: Any = self._task.get_coro()
+        while awaited is not None:
+            frame = getattr(awaited, "cr_frame", None) or getattr(awaited, "gi_frame", None)
+            position.append((id(awaited), frame and frame.f_lasti))
+            awaited = getattr(awaited, "cr_await", None) or getattr(awaited, "gi_yieldfrom", None)
+        return position
 
     async def cancel_app(self) -> None:
         """Cancel the app once, and return when it has been reached.

@@ -94,6 +94,9 @@ class TrioGuard:
         with contextlib.suppress(trio.RunFinishedError):
             self._token.run_sync_soon(function)
 
+    async def app_waits(self) -> None:
+        """Nothing is to be waited for."""
+
     async def cancel_app(self) -> None:
         """Cancel the app, at each of its checkpoints from now on; cleanup shields itself."""
         self._app_scope.cancel()
