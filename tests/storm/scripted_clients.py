@@ -32,7 +32,7 @@ class Visit:
         self.route = draw.choice(routes)
         moments = MOMENTS[:4] if self.route.endless else MOMENTS
         self.moment = draw.choice(moments)
-        uploads = not self.route.get or (self.route.name in UPLOADS and draw.random() < 0.4)
+        uploads = not self.route.get or (self.route.name in UPLOADS and draw.random() < 0.6)
         self._pieces = self._body() if uploads else [b""]
         self.stays = self.moment in ("completed", "after", "never")
         # A client that stays sends its whole body; of another's, the end may be missing.
@@ -46,7 +46,7 @@ class Visit:
 
     def _body(self) -> list[bytes]:
         draw = self._draw
-        largest = draw.choice((1, 100, 20_000))
+        largest = draw.choice((1, 1_000, 20_000))
         return [bytes(draw.randint(1, largest)) for _ in range(draw.randint(1, 8))]
 
     @property

@@ -31,7 +31,7 @@ from .scripted_clients import Route, Visit
 pytestmark = [
     left_to_be_collected,
     # So does Django the file of a body, when it is cancelled while it reads.
-    pytest.mark.filterwarnings("ignore:Unclosed file:ResourceWarning"),
+    pytest.mark.filterwarnings("ignore:Unclosed file <tempfile.Spooled:ResourceWarning"),
     pytest.mark.timeout(3600),
 ]
 
@@ -44,9 +44,9 @@ BACKENDS: dict[str, tuple[str, dict[str, Any]]] = {
 
 OPTIONS: tuple[dict[str, Any], ...] = (
     {},
-    {"watch_after": 0},
-    {"watch_after": 0.001, "max_memory": 3000},
-    {"watch_after": 0, "buffer": "whole", "max_memory": 3000},
+    {"watch_after": 0, "max_memory": 10_000},
+    {"watch_after": 0.001, "max_memory": 3_000},
+    {"watch_after": 0, "buffer": "whole", "max_memory": 3_000},
     {"watch_after": 0, "grace": 0.02, "max_body_size": 30_000, "body_timeout": 0.01},
 )
 """The middleware's options; each request meets one of these."""
