@@ -8,7 +8,7 @@ from .target import Target
 Moment = Literal["mid-upload", "before response", "during response", "after response"]
 """When the client left."""
 
-SOON: Final = 0.5
+SOON: Final = 0.05
 """Seconds within which an app that was neither told nor cancelled may just have ended by itself."""
 
 
@@ -55,6 +55,8 @@ class Checked:
     guarded: Half = Half()
     hidden: bool = False
     """The middleware does better if it is the outermost."""
+    hiders: tuple[str, ...] = ()
+    """What was seen to keep the disconnect from it: mostly one layer."""
     error: str | None = None
     """Why nothing was found."""
 
@@ -107,6 +109,9 @@ class Findings:
     @property
     def hiders(self) -> tuple[str, ...]:
         """What in the stack hides the disconnect, or fails at it."""
+        seen = tuple(dict.fromkeys(name for server in self.servers for name in server.hiders))
+        if seen:
+            return seen
         outside = self.target.outside
         known = tuple(layer.name for layer in outside if layer.base_http)
         if known:

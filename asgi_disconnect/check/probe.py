@@ -22,6 +22,7 @@ from ..report import DisconnectReport, observers
 from ..response import COMPLETE, NOT_STARTED, Response, advance
 from ..types import App, Message, Receive, Scope, Send
 from .target import load
+from .tracing import CALLS, Call, Trace
 
 HEADER: Final = "x-asgi-disconnect-check"
 ENVIRONMENT: Final = "ASGI_DISCONNECT_CHECK"
@@ -37,6 +38,8 @@ class Line:
         self._socket = socket.create_connection((host, int(port)))
         self._lock = threading.Lock()
         self.loop: asyncio.AbstractEventLoop | None = None
+        self.trace: Trace | None = None
+        self.calls: list[Call] = []
         self._before: set[int] = set()
         threading.Thread(target=self._listen, daemon=True).start()
 
@@ -57,7 +60,12 @@ class Line:
         os._exit(1)
 
     def _answer(self, question: str) -> None:
-        """``begin``: remember the tasks that there are.  Else: tell which others there are now."""
+        """``begin``: remember the tasks that there are.  ``hiders``: tell who hid the disconnect
+        from the layers inside it.  Else: tell which tasks there are that there were not."""
+        if question == "hiders":
+            hiders = self.trace.hiders(self.calls) if self.trace is not None else []
+            self.tell(question, "done", hiders=hiders)
+            return
         tasks = asyncio.all_tasks()
         if question == "begin":
             self._before = set(map(id, tasks))
@@ -99,6 +107,9 @@ class Probe:
         if words is None:
             return await self._app(scope, receive, send)
         request, mode = words.decode().split()
+        if mode == "traced":
+            self._line.trace = self._line.trace or Trace(self._app)
+            scope = {**scope, CALLS: self._line.calls}
         scope = {
             **scope,
             "headers": [(name, value) for name, value in headers if name.lower() != wanted],
@@ -121,7 +132,7 @@ class Visit:
 
         ``bare``: the app alone.  ``as-is``: the app, which has a middleware of ours in it.
         ``outermost``: our middleware around it.  ``idle``: our middleware around it, for a handler
-        that uses it, but such that it does nothing.
+        that uses it, but such that it does nothing.  ``traced``: as it is, and each layer tells.
         """
 
         async def witnessed(scope: Scope, receive: Receive, send: Send) -> Any:

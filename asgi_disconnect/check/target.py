@@ -98,6 +98,11 @@ def _may_be_an_app(name: str, value: object) -> bool:
 
 def layers_of(app: Any) -> Iterator[Layer]:
     """What `app` is stacked of, from the outside in, as far as that is seen without calling it."""
+    return (layer for layer, _ in stack_of(app))
+
+
+def stack_of(app: Any) -> Iterator[tuple[Layer, type[Any] | None]]:
+    """The layers, each with its class if it is an instance of one that can be called."""
     seen: set[int] = set()
     while callable(app) and id(app) not in seen:
         seen.add(id(app))
@@ -107,9 +112,9 @@ def layers_of(app: Any) -> Iterator[Layer]:
         stacked: Any = getattr(app, "user_middleware", None) or getattr(app, "middleware", None)
         if isinstance(stacked, (list, tuple)):  # Starlette and FastAPI; Litestar
             yield from map(_stacked, cast("list[Any]", stacked))
-            yield Layer(_name(app))
+            yield Layer(_name(app)), None  # it is called before them all
             return
-        yield _layer(app)
+        yield _layer(app), _class_of(app)
         app = _inner(app)
 
 
@@ -127,14 +132,18 @@ def _inner(app: Any) -> Any:
     return None
 
 
-def _stacked(entry: Any) -> Layer:
+def _stacked(entry: Any) -> tuple[Layer, type[Any] | None]:
     """One entry of a framework's list of middlewares."""
-    for name in ("cls", "middleware"):
-        entry_class: Any = getattr(entry, name, None)
-        if entry_class is not None:
-            options: dict[str, Any] = getattr(entry, "kwargs", {})
-            return _layer(entry_class, options.get("dispatch"))
-    return _layer(entry)
+    options: dict[str, Any] = getattr(entry, "kwargs", {})
+    entry = getattr(entry, "cls", None) or getattr(entry, "middleware", None) or entry
+    layer = _layer(entry, options.get("dispatch"))
+    return layer, entry if inspect.isclass(entry) else None
+
+
+def _class_of(app: Any) -> type[Any] | None:
+    """Plain functions are all of one class, which is not theirs alone."""
+    its_class: type[Any] | None = None if inspect.isroutine(app) else app.__class__
+    return its_class
 
 
 def _layer(what: Any, dispatch: Any = None) -> Layer:

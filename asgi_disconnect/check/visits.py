@@ -5,6 +5,7 @@ Every time is taken in this process, on one clock.
 
 import asyncio
 import contextlib
+import dataclasses
 import itertools
 from collections.abc import AsyncGenerator, Callable, Coroutine
 from dataclasses import dataclass
@@ -123,11 +124,22 @@ class Visits:
 
     async def leave_before_response(self, stay: Stay) -> Departure:
         """Leave while the app works on its response."""
+        return await self._outcome(await self._leave_before_response(stay), "before response")
+
+    async def find_hiders(self, stay: Stay) -> tuple[str, ...]:
+        """Leave likewise, and ask each layer whether it still waits for the disconnect."""
+        key = await self._leave_before_response(stay)
+        await asyncio.sleep(AT_ONCE)
+        answer = await self._runs.ask("hiders")
+        await self._runs.wait(key, "ended", self._patience)
+        return tuple(answer.get("hiders", ()))
+
+    async def _leave_before_response(self, stay: Stay) -> str:
         async with self._connected() as (key, _, writer):
             writer.write(self._request.data)
             await self._runs.wait(key, "called", self._patience)
             await asyncio.sleep(0.5 if stay.started is None else min(0.5, stay.started / 2))
-        return await self._outcome(key, "before response")
+        return key
 
     async def leave_during_response(self) -> Departure:
         """Leave when the first of the response's body has come."""
@@ -203,13 +215,15 @@ async def check_server(
             without, stay = await _half(runs, request, _without(target), patience, say)
             if not (stay.waits or stay.streams or request.data):
                 raise NothingToAbandon(_advice(request, stay))
-            guarded, _ = await _half(runs, request, _with(target), patience, say, stay)
+            guarded, seen = await _half(runs, request, _with(target), patience, say, stay)
             checked = Checked(server.name, server.version, without, guarded)
             if target.guarded and checked.shortcomings(patience):
                 outermost, _ = await _half(runs, request, "outermost", patience, say, stay)
                 better = Checked(server.name, server.version, without, outermost)
-                hidden = len(better.shortcomings(patience)) < len(checked.shortcomings(patience))
-                checked = Checked(server.name, server.version, without, guarded, hidden)
+                if len(better.shortcomings(patience)) < len(checked.shortcomings(patience)):
+                    say("with: tracing")
+                    hiders = await Visits(runs, request, "traced", patience).find_hiders(seen)
+                    checked = dataclasses.replace(checked, hidden=True, hiders=hiders)
     except CannotRun as error:
         say("failed")
         return Checked(server.name, server.version, error=str(error))

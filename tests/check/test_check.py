@@ -109,6 +109,14 @@ def test_any_middleware_outside_ours_that_hides_the_disconnect_is_named() -> Non
 
 
 @uvicorn
+@pytest.mark.skipif(not find_spec("starlette"), reason="needs starlette")
+def test_of_several_middlewares_outside_ours_the_one_that_hides_it_is_named() -> None:
+    ran = check("checked:both", "--server", "uvicorn", "--patience", "2", "--json")
+    assert ran.returncode == 1
+    assert json.loads(ran.stdout)["hidden_by"] == ["checked.Swallowing"]
+
+
+@uvicorn
 def test_a_task_that_is_left_over_is_named() -> None:
     ran = check("checked:leaves_a_task", "--server", "uvicorn", "--patience", "2")
     assert ran.returncode == 1

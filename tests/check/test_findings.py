@@ -1,5 +1,6 @@
 """What `check` counts as a shortcoming, and what it shows: at most 100 columns, and JSON."""
 
+import dataclasses
 import json
 import sys
 from typing import Any
@@ -121,6 +122,8 @@ def test_a_middleware_that_hides_the_disconnect_is_named() -> None:
     assert found.hiders == (BASE.name,)
     assert "(app.timing) stands outside DisconnectMiddleware and hides" in words(verdict(found))
     assert findings(hidden, layers=(OTHER, OURS, APP)).hiders == (OTHER.name,)
+    seen = dataclasses.replace(hidden, hiders=(OTHER.name,))
+    assert findings(seen, layers=(BASE, OTHER, OURS, APP)).hiders == (OTHER.name,)
     assert "only=" in verdict(findings(hidden))
 
 

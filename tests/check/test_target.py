@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from asgi_disconnect import DisconnectMiddleware
-from asgi_disconnect.check.target import CannotLoad, Layer, Target, layers_of, load
+from asgi_disconnect.check.target import CannotLoad, Target, layers_of, load
 
 MODULE = """
 class Things:
@@ -156,7 +156,3 @@ def test_quart_and_litestar() -> None:
     assert target(app).guarded
     assert target(litestar.Litestar(middleware=[DisconnectMiddleware])).guarded
     assert target(DisconnectMiddleware(litestar.Litestar())).outside == ()
-
-
-def test_layers_can_be_told_as_json() -> None:
-    assert Layer(**{"name": "x", "ours": True, "base_http": False}).ours

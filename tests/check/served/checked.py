@@ -86,6 +86,14 @@ if Starlette is not None:
     async def timing(request, call_next):
         return await call_next(request)
 
+    both = Starlette(
+        routes=[Route("/", slow)],
+        middleware=[
+            Middleware(BaseHTTPMiddleware, dispatch=timing),
+            Middleware(Swallowing),
+            Middleware(DisconnectMiddleware),
+        ],
+    )
     hidden = Starlette(
         routes=[Route("/", slow)],
         middleware=[
