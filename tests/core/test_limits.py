@@ -300,8 +300,8 @@ async def test_a_task_that_the_app_leaves_behind_reads_on_without_us(
     receives: list[Any] = []
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
-        receives.append(receive)
         await receive()
+        receives.append(receive)
         if waits_already:
             await ticks(5)
         await send(START)
