@@ -85,7 +85,7 @@ class RunningServer:
         deadline = monotonic() + START_LIMIT
         while not (self._lines and await self._answers()):
             if self._process.returncode is not None or monotonic() > deadline:
-                raise CannotRun(f"it does not start; it says:\n{_end_of(self.log())}")
+                raise CannotRun(f"it does not start; it says:\n{self.end_of_log()}")
             await asyncio.sleep(0.05)
 
     async def _answers(self) -> bool:
@@ -125,7 +125,7 @@ class RunningServer:
         story = self.story(request)
         while not any(what in story.times for what in whats):
             if self._process is not None and self._process.returncode is not None:
-                raise CannotRun(f"it has stopped; it says:\n{_end_of(self.log())}")
+                raise CannotRun(f"it has stopped; it says:\n{self.end_of_log()}")
             left = deadline - monotonic()
             if left <= 0:
                 return False
@@ -144,6 +144,10 @@ class RunningServer:
     def log(self) -> str:
         """What it has written."""
         return self._log.read_text(errors="replace") if self._log.exists() else ""
+
+    def end_of_log(self) -> str:
+        """The last that it has written."""
+        return "\n".join(self.log().rstrip().splitlines()[-15:])
 
     def complaints(self) -> list[str]:
         """The lines at WARNING or above since the last call."""
@@ -187,7 +191,3 @@ def free_port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port: int = taken.getsockname()[1]
         return port
-
-
-def _end_of(log: str, lines: int = 15) -> str:
-    return "\n".join(log.rstrip().splitlines()[-lines:])

@@ -99,8 +99,13 @@ class Visits:
         story = self._runs.story(key)
         times = story.times
         called = times.get("called", left)
+        how = str(story.details.get("how", ""))
+        status = story.details.get("status")
+        if how.startswith("raised") or (status is not None and status >= 500):
+            what = how if how.startswith("raised") else f"answered {status}"
+            raise CannotRun(f"the app {what}, though its client stayed\n{self._runs.end_of_log()}")
         stay = Stay(
-            status=story.details.get("status"),
+            status=status,
             started=times["started"] - called if "started" in times else None,
             complete=times["complete"] - called if "complete" in times else None,
         )
@@ -179,7 +184,7 @@ class Visits:
             told=told,
             cancelled=outcome in ("cancelled", "overran")
             or story.details.get("how") == "cancelled",
-            ignored=outcome == "ignored",
+            ignored=outcome == "ignored" and self._mode != "idle",
             ran_on=max(0.0, story.times["ended"] - left) if ended else None,
             cut_short=outcome == "overran",
         )

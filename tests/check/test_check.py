@@ -124,6 +124,13 @@ def test_a_task_that_is_left_over_is_named() -> None:
 
 
 @uvicorn
+def test_an_app_that_fails_for_whoever_stays_is_not_called_sound() -> None:
+    ran = check("checked:failing", "--server", "uvicorn")
+    assert ran.returncode == 1
+    assert "the app raised LookupError('no such thing'), though its client stayed" in ran.stdout
+
+
+@uvicorn
 def test_an_app_that_answers_at_once_has_nothing_to_abandon() -> None:
     ran = check("checked:app", "--path", "/quick", "--server", "uvicorn")
     assert (ran.returncode, ran.stdout) == (2, "")

@@ -73,6 +73,12 @@ async def leaves_a_task(scope, receive, send):
         raise
 
 
+async def failing(scope, receive, send):
+    if scope["type"] == "http":
+        await asyncio.sleep(0.3)
+        raise LookupError("no such thing")
+
+
 def make():
     return DisconnectMiddleware(app)
 
