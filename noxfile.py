@@ -24,7 +24,7 @@ NEEDED_BY_TESTS = ["pyproject.toml", "README.md", "docs", "examples", "tests"]
 DJANGO_TESTS = ["tests/frameworks/on_django", "tests/databases/on_django"]
 # Each version of Django, and the oldest Python that it runs on.
 DJANGOS = {"4.2": "3.10", "5.2": "3.10", "6.1": "3.12"}
-BENCHMARKS = ["overhead", "cleanup"]
+BENCHMARKS = ["overhead", "growth", "served", "watched", "latency", "uploads", "cleanup", "goodput"]
 
 
 def tests(session: nox.Session) -> None:
@@ -95,12 +95,32 @@ def transparency(session: nox.Session) -> None:
 
 @nox.session
 def bench(session: nox.Session) -> None:
-    """The benchmarks, or those that are named: `nox -s bench -- overhead --rounds 10`."""
+    """The benchmarks, or those that are named: `nox -s bench -- overhead --rounds 10`.
+
+    The figures are written to a folder, and drawn there: the session's own, or with
+    `--into FOLDER` another.  One that misses a goal does not keep the others from being run.
+    """
     install(session, "bench")
-    chosen = [name for name in BENCHMARKS if name in session.posargs]
-    options = [argument for argument in session.posargs if argument not in BENCHMARKS]
+    options = list(session.posargs)
+    folder = Path(session.create_tmp()) / "figures"
+    if "--into" in options:
+        where = options.index("--into")
+        folder = Path(options[where + 1])
+        del options[where : where + 2]
+    folder.mkdir(parents=True, exist_ok=True)
+    chosen = [name for name in BENCHMARKS if name in options]
+    options = [option for option in options if option not in BENCHMARKS]
+    failed = []
     for name in chosen or BENCHMARKS:
-        session.run("python", f"tests/benchmarks/{name}.py", "--check", *options)
+        script = ("python", f"tests/benchmarks/{name}.py", "--check")
+        figures = ("--json", str(folder / f"{name}.json"))
+        try:
+            session.run(*script, *figures, *options)
+        except nox.command.CommandFailed:
+            failed.append(name)
+    session.run("python", "tests/benchmarks/plots.py", str(folder))
+    if failed:
+        session.error(f"a goal is missed: {', '.join(failed)}")
 
 
 @nox.session

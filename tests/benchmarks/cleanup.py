@@ -1,6 +1,6 @@
 """What becomes of a handler's cleanup when its client leaves, beside other ways to cancel it.
 
-    python tests/benchmarks/cleanup.py [--rounds N] [--check] [--json FILE]
+    python tests/benchmarks/cleanup.py [--quick] [--rounds N] [--check] [--json FILE]
 
 A handler takes a resource, works for 20 ms, gives the resource back in `finally`, which takes one
 `await` of a millisecond, and responds.  In every round each contender has 300 such requests, which
@@ -223,12 +223,14 @@ def excesses(results: dict[str, dict[str, Tallies]]) -> list[str]:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
-    parser.add_argument("--rounds", type=int, default=5, help="(default 5)")
+    parser.add_argument("--quick", action="store_true", help="one round")
+    parser.add_argument("--rounds", type=int, help="(default 5)")
     parser.add_argument("--check", action="store_true", help="status 1 if a promise is not kept")
     parser.add_argument("--json", metavar="FILE", help="write the figures to FILE as well")
     options = parser.parse_args()
-    print(f"python {platform.python_version()}; {options.rounds} rounds")
-    results = measure(options.rounds)
+    rounds = options.rounds or (1 if options.quick else 5)
+    print(f"python {platform.python_version()}; {rounds} rounds")
+    results = measure(rounds)
     for loop, tallies in results.items():
         show(loop, tallies)
     broken = excesses(results)

@@ -1,6 +1,7 @@
 """What the middleware adds to a request, beside other ways to notice a disconnect.
 
-    python tests/benchmarks/overhead.py [--rounds N] [--check] [--json FILE] [--before CHECKOUT]
+    python tests/benchmarks/overhead.py [--quick] [--rounds N] [--check] [--json FILE]
+                                         [--before CHECKOUT]
 
 In process, without a socket: see `scripted`; on asyncio and, if it is there, uvloop.  How the
 figures come about stands in `rounds`, who takes part in `contenders`.  `--check` ends with status 1
@@ -133,18 +134,20 @@ def excesses(tables: dict[tuple[str, str], list[dict[str, Any]]]) -> list[str]:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
-    parser.add_argument("--rounds", type=int, default=40, help="(default 40)")
+    parser.add_argument("--quick", action="store_true", help="two rounds")
+    parser.add_argument("--rounds", type=int, help="(default 40)")
     parser.add_argument("--check", action="store_true", help="status 1 if over the limits")
     parser.add_argument("--json", metavar="FILE", help="write the figures to FILE as well")
     parser.add_argument("--before", metavar="CHECKOUT", type=Path, help="compare with it as well")
     options = parser.parse_args()
+    rounds = options.rounds or (2 if options.quick else 40)
     wraps: dict[str, Callable[[Any], Any]] = {BARE: lambda app: app, **contenders()}
     if options.before:
         wraps[BEFORE] = ours_before(options.before)
     environment = versions()
     print(", ".join(f"{name} {value}" for name, value in environment.items()))
-    print(f"{options.rounds} rounds; added to the bare app, best of many and typical")
-    tables = {case: table(timings) for case, timings in measure(options.rounds, wraps).items()}
+    print(f"{rounds} rounds; added to the bare app, best of many and typical")
+    tables = {case: table(timings) for case, timings in measure(rounds, wraps).items()}
     for case, lines in tables.items():
         show(case, lines)
     over = excesses(tables)

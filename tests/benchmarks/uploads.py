@@ -202,11 +202,12 @@ def excesses(found: dict[str, dict[str, dict[str, float]]]) -> list[str]:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
-    parser.add_argument("--rounds", type=int, default=9, help="(default 9)")
+    parser.add_argument("--quick", action="store_true", help="one round")
+    parser.add_argument("--rounds", type=int, help="(default 9)")
     parser.add_argument("--check", action="store_true", help="status 1 if over the limits")
     parser.add_argument("--json", metavar="FILE", help="write the figures to FILE as well")
     arguments = parser.parse_args()
-    found = measure(arguments.rounds)
+    found = measure(arguments.rounds or (1 if arguments.quick else 9))
     show(found)
     if arguments.json:
         Path(arguments.json).write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
