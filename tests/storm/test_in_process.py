@@ -142,7 +142,10 @@ def nothing_is_left(
     yield
     gc.collect()
     left = [thread for thread in threading.enumerate() if thread not in threads]
-    assert not [thread for thread in left if not thread.name.startswith("Trio thread")]  # its cache
+    left = [thread for thread in left if not thread.name.startswith("Trio thread")]  # its cache
+    for thread in left:
+        thread.join(5)  # anyio's have been told to end
+    assert not [thread for thread in left if thread.is_alive()]
     assert open_files() == descriptors
     assert not list(tmp_path.iterdir())
     loud = [r.getMessage() for r in caplog.get_records("call") if r.levelno >= logging.WARNING]
