@@ -186,13 +186,15 @@ class Departure:
         if told:
             by_error = self.cause == "send_error"
             await anyio.sleep(min(options.grace, SEND_ERROR_GRACE) if by_error else options.grace)
-        elif exchange.complete and exchange.stuck:
-            # The last message is on its way.  That may take a tick, or for ever (hypercorn's h2).
-            await anyio.sleep(options.grace)
         await self._critical_blocks_end()
-        if exchange.stuck:
-            await self._guard.app_waits()  # and is not about to go on to its background work
-        if self.ignored or (exchange.complete and not exchange.stuck):
+        if exchange.complete:
+            # Its last message may be on its way, for some ticks or for ever (hypercorn's h2).
+            if exchange.stuck and not told:
+                await anyio.sleep(options.grace)
+            await self._guard.app_waits()
+            if not exchange.stuck:
+                return
+        if self.ignored:
             return
         self.overran = told
         self.cancelled = True

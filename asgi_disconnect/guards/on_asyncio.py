@@ -26,7 +26,7 @@ logger: logging.Logger = logging.getLogger("asgi_disconnect")
 # that was about to run, then longer for one inside a shield of its own.
 _PAUSES = (0.0, 0.0, 0.001, 0.002, 0.005)
 
-_TICKS_OF_A_BUSY_APP = 20
+_TICKS_OF_A_BUSY_APP = 5
 """How long a task that is never still is waited for before it is cancelled."""
 
 
