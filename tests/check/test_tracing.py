@@ -43,6 +43,15 @@ class HidingAfterHearing(Passing):
         await self.app(scope, relayed, send)
 
 
+class HidingAndAskingAgain(Passing):
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        async def relayed() -> Any:
+            while True:
+                await receive()
+
+        await self.app(scope, relayed, send)
+
+
 def wrapped(hiding: Any) -> Any:
     """A function, which has no class of its own to be asked."""
 
@@ -69,7 +78,7 @@ async def hiders(*kinds: Any) -> list[str]:
     calls: list[Any] = []
     app = stacked(*kinds)
     trace = Trace(app)
-    async with exchange(app, scope={CALLS: calls}, patience=0.1) as client:
+    async with exchange(app, server="hypercorn", scope={CALLS: calls}, patience=0.1) as client:
         await client.until_working()
         await anyio.sleep(0.03)  # the middleware has begun to watch
         client.disconnect()
@@ -88,6 +97,7 @@ OURS = DisconnectMiddleware
         ((Passing, Passing, Hiding, Relaying, Relaying, OURS), "Hiding"),
         ((Relaying, Passing, HidingAfterHearing, OURS), "HidingAfterHearing"),
         ((Relaying, HidingAfterHearing, Passing, Relaying, OURS), "HidingAfterHearing"),
+        ((Relaying, HidingAndAskingAgain, OURS), "HidingAndAskingAgain"),
         ((Passing, wrapped, Hiding, OURS), "Hiding"),
     ],
 )

@@ -4,7 +4,6 @@ from typing import Any
 
 import anyio
 import pytest
-from anyio.lowlevel import checkpoint
 
 from asgi_disconnect import DisconnectMiddleware, current_disconnect
 from asgi_disconnect.testing import BEHAVIOURS, Result, exchange
@@ -121,12 +120,20 @@ async def test_the_report_comes_from_a_middleware_that_stands_anywhere() -> None
 
 
 async def test_exchanges_side_by_side_have_each_their_own_report() -> None:
-    app = DisconnectMiddleware(deaf)
-    async with exchange(app, "/stays", patience=SHORT) as staying, exchange(app) as leaving:
+    async def patient(scope: Any, receive: Any, send: Any) -> None:
+        await go_on.wait()
+        await start(send)
+        await respond(send)
+
+    app = DisconnectMiddleware(patient)
+    go_on = anyio.Event()
+    async with exchange(app) as staying, exchange(app) as leaving:
         await leaving.until_working()
         leaving.disconnect()
         assert (await leaving.result()).report is not None
-        await staying.until_working()
+        go_on.set()
+        result = await staying.result()
+    assert (result.outcome, result.report) == ("completed", None)
 
 
 async def test_failed_has_the_exception() -> None:
@@ -152,8 +159,8 @@ async def test_an_error_that_nobody_asked_about_is_raised() -> None:
         raise LookupError("no such thing")
 
     with pytest.raises(LookupError, match="no such thing"):
-        async with exchange(broken) as client:
-            await client.until(checkpoint)
+        async with exchange(broken):
+            await anyio.wait_all_tasks_blocked()
 
 
 async def test_told_by_an_error_of_send(server: Any) -> None:

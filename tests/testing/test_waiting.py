@@ -58,9 +58,10 @@ async def test_a_signal_given_in_the_apps_last_tick_counts() -> None:
     async def quick(scope: Any, receive: Any, send: Any) -> None:
         event.set()
 
-    event = anyio.Event()
-    async with exchange(quick) as client:
-        await client.until(event)
+    for kind in (anyio.Event, threading.Event):
+        event: Any = kind()
+        async with exchange(quick) as client:
+            await client.until(event)
 
 
 async def test_until_receiving_received_responding_and_sent() -> None:
