@@ -29,17 +29,17 @@ class PlayedServer:
         self.scope: Scope = {**scope, KEY: self}
         self.sent: list[Message] = []
         """What the app sent while the client was there."""
-        self.called = False
-        self.ended = False
-        self.gone = False
+        self.called: bool = False
+        self.ended: bool = False
+        self.gone: bool = False
         """The client has left."""
-        self.premature = False
+        self.premature: bool = False
         """It left before the response was complete."""
-        self.told = False
+        self.told: bool = False
         """The app has been given a premature disconnect."""
-        self.cancelled = False
+        self.cancelled: bool = False
         """The app ended by a cancellation, ours or its own."""
-        self.overran = False
+        self.overran: bool = False
         """We cancelled it since it ran on for too long."""
         self.receiving: int = 0
         """Calls of `receive()` that wait."""
@@ -47,13 +47,13 @@ class PlayedServer:
         """Calls of `send()` that wait."""
         self.bytes_received: int = 0
         self.bytes_sent: int = 0
-        self.body_ended = False
-        self.reading = True
+        self.body_ended: bool = False
+        self.reading: bool = True
         """The client takes what is sent to it."""
         self.send_error: OSError | None = None
         self.exception: Exception | None = None
         self.report: DisconnectReport | None = None
-        self.app_scope = anyio.CancelScope()
+        self.app_scope: anyio.CancelScope = anyio.CancelScope()
         self._unread: deque[Message] = deque()
         self._said = False
         self._loses_next = False

@@ -25,7 +25,7 @@ PAGES: Final = {
     "/page.js": ("page.js", b"text/javascript; charset=utf-8"),
 }
 
-board = Board()
+board: Board = Board()
 
 
 async def work(scope: Scope, receive: Receive, send: Send) -> None:
