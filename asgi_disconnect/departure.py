@@ -65,6 +65,9 @@ class Guard(Protocol):
     ) -> None:
         """Run `function` beside the app: until the app ends, or, with `finish`, to its own end."""
 
+    def call_soon(self, function: Callable[[], object]) -> None:
+        """Call `function` in the next tick, if the app still runs."""
+
     def call_threadsafe(self, function: Callable[[], object]) -> None:
         """Call `function` on the loop's thread, whatever thread this is."""
 

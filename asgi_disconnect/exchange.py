@@ -22,7 +22,7 @@ from .departure import Cause, Departure, Guard
 from .headers import expects_continue
 from .limits import Refused, check_declared, check_received, receive_in_time, spill
 from .options import Options
-from .reader import FAILED, GONE, HELD, IDLE, TABLE, WATCHER, WATCHER_ENDS, Event, Reader
+from .reader import BETWEEN, FAILED, GONE, HELD, IDLE, TABLE, WATCHER, WATCHER_ENDS, Event, Reader
 from .response import COMPLETE, NOT_STARTED, Response, advance
 from .servers import is_gunicorns
 from .types import Message, Receive, Scope, Send
@@ -121,7 +121,7 @@ class Exchange:
                 await self._unread.load()
                 continue
             reader = self._reader
-            if reader is IDLE or reader is HELD:
+            if reader is IDLE or reader is BETWEEN or reader is HELD:
                 if not self._watcher_must_read():
                     return await self._read()
                 self._begin_to_watch()
@@ -186,9 +186,13 @@ class Exchange:
 
     def _read_ended(self) -> None:
         self._reader = TABLE[self._reader][Event.DONE]
-        if self._reader is WATCHER:
-            self._guard.start(self.watch)
+        if self._reader is BETWEEN:
+            self._guard.call_soon(self._take_over)
         self._tell_news()
+
+    def _take_over(self) -> None:
+        if self._reader is BETWEEN:
+            self._begin_to_watch()
 
     # The watcher's side
 

@@ -6,7 +6,8 @@ name cannot happen.
 
 A request that is over before `watch_after` never leaves IDLE but for its own reads.  When watching
 is due, an app that is inside `receive()` already does what a watcher would, so the watcher waits
-for that call to end (APP_THEN_WATCHER).  A request with ``Expect: 100-continue`` waits for the
+for that call to end (APP_THEN_WATCHER), and a tick longer (BETWEEN): an app that does nothing but
+read is its own watch, at half the cost.  A request with ``Expect: 100-continue`` waits for the
 app's first call (HELD), since it is the reading that makes a server send ``100 Continue``.
 """
 
@@ -25,13 +26,15 @@ class Reader(enum.IntEnum):
     """The app, by a call of its own."""
     APP_THEN_WATCHER = 3
     """The app, by a call of its own; the watcher takes over when it ends."""
-    WATCHER = 4
+    BETWEEN = 4
+    """Nobody; the watcher takes over in the next tick, unless the app has asked again by then."""
+    WATCHER = 5
     """The watcher, which reads ahead; the app is served from what it read."""
-    WATCHER_ENDS = 5
+    WATCHER_ENDS = 6
     """The watcher, for the last time: the exchange is over."""
-    FAILED = 6
+    FAILED = 7
     """Nobody: the server's `receive` raised under the watcher."""
-    GONE = 7
+    GONE = 8
     """Nobody: the client has left, and that is all there is to hear."""
 
 
@@ -59,6 +62,7 @@ class Event(enum.IntEnum):
 
 IDLE: Final = Reader.IDLE
 HELD: Final = Reader.HELD
+BETWEEN: Final = Reader.BETWEEN
 WATCHER: Final = Reader.WATCHER
 WATCHER_ENDS: Final = Reader.WATCHER_ENDS
 FAILED: Final = Reader.FAILED
@@ -88,10 +92,16 @@ TABLE: Final[dict[Reader, dict[Event, Reader]]] = {
         Event.CLOSE: Reader.APP,
     },
     Reader.APP_THEN_WATCHER: {
-        Event.DONE: Reader.WATCHER,
+        Event.DONE: Reader.BETWEEN,
         Event.DUE: Reader.APP_THEN_WATCHER,
         Event.DISCONNECT: Reader.GONE,
         Event.CLOSE: Reader.APP,
+    },
+    Reader.BETWEEN: {
+        Event.ASKED: Reader.APP_THEN_WATCHER,
+        Event.DUE: Reader.WATCHER,
+        Event.DISCONNECT: Reader.GONE,
+        Event.CLOSE: Reader.IDLE,
     },
     Reader.WATCHER: {
         Event.DUE: Reader.WATCHER,

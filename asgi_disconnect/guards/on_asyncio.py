@@ -116,6 +116,10 @@ class AsyncioGuard:
             children[:] = [other for other in children if not other.done()]
             children.append(child)
 
+    def call_soon(self, function: Callable[[], object]) -> None:
+        """Call `function` in the next tick, if the app still runs."""
+        self._loop.call_soon(function)
+
     def call_threadsafe(self, function: Callable[[], object]) -> None:
         """Call `function` on the loop's thread, whatever thread this is."""
         with contextlib.suppress(RuntimeError):  # the loop has been closed

@@ -89,6 +89,15 @@ class TrioGuard:
             await function()
         self._child_scopes.discard(child_scope)
 
+    def call_soon(self, function: Callable[[], object]) -> None:
+        """Call `function` in the next tick, if the app still runs."""
+
+        async def call() -> None:
+            await checkpoint()
+            function()
+
+        self.start(call)
+
     def call_threadsafe(self, function: Callable[[], object]) -> None:
         """Call `function` on the loop's thread, whatever thread this is."""
         with contextlib.suppress(trio.RunFinishedError):

@@ -25,8 +25,9 @@ def test_nobody_asks_the_server_while_a_call_is_under_way() -> None:
 def test_the_watcher_never_takes_a_call_from_the_app() -> None:
     """From an app that reads to a watcher that reads there is but one way: the app's call ended."""
     for state in APP_READS:
+        assert Reader.WATCHER not in TABLE[state].values()
         for event, after in TABLE[state].items():
-            assert after is not Reader.WATCHER or event is Event.DONE
+            assert after is not Reader.BETWEEN or event is Event.DONE
 
 
 def test_only_time_makes_a_watcher() -> None:
@@ -39,7 +40,12 @@ def test_only_time_makes_a_watcher() -> None:
 def test_a_held_request_is_read_by_the_app_first() -> None:
     assert TABLE[Reader.IDLE][Event.DUE_LATER] is Reader.HELD
     assert TABLE[Reader.HELD][Event.ASKED] is Reader.APP_THEN_WATCHER
-    assert TABLE[Reader.APP_THEN_WATCHER][Event.DONE] is Reader.WATCHER
+    assert TABLE[Reader.APP_THEN_WATCHER][Event.DONE] is Reader.BETWEEN
+    assert TABLE[Reader.BETWEEN][Event.DUE] is Reader.WATCHER
+
+
+def test_an_app_that_asks_again_at_once_reads_on() -> None:
+    assert TABLE[Reader.BETWEEN][Event.ASKED] is Reader.APP_THEN_WATCHER
 
 
 @pytest.mark.parametrize("state", Reader)
@@ -58,4 +64,10 @@ def test_after_the_exchange_no_watcher_begins(state: Reader) -> None:
             for event, after in TABLE[state].items()
             if event not in (Event.DUE, Event.DUE_LATER)  # the timer is cancelled first
         }
-    assert not reached & {Reader.WATCHER, Reader.APP_THEN_WATCHER, Reader.HELD, Reader.FAILED}
+    assert not reached & {
+        Reader.WATCHER,
+        Reader.APP_THEN_WATCHER,
+        Reader.HELD,
+        Reader.FAILED,
+        Reader.BETWEEN,
+    }
