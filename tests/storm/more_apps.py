@@ -65,6 +65,11 @@ def fastapi_with_threads(journal: Any) -> Any:
 def django(journal: Any) -> Any:
     """Async and sync views, streams, and a body that is read."""
     sys.path.append(str(Path(__file__).parent.parent / "frameworks" / "on_django"))
+    import django as package
+    import pytest
+
+    if package.VERSION < (6, 0):
+        pytest.skip("Django 5 leaves tasks behind when it is cancelled from outside, bare too")
     from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
     from django_app import handler_for
 
