@@ -52,6 +52,11 @@ class Departing(Protocol):
         ...
 
     @property
+    def listens(self) -> bool:
+        """The app waits for messages, and comes to the disconnect when it has read the others."""
+        ...
+
+    @property
     def stuck(self) -> bool:
         """A message that the app has sent since waits, which it does for ever on some servers."""
         ...
@@ -185,7 +190,7 @@ class Departure:
         # Nor one that is about to listen: Django, cancelled as it starts its listener, loses its
         # view and `request_finished`.
         await self._guard.app_waits()
-        told = self.told
+        told = self.told or exchange.listens
         if told:
             by_error = self.cause == "send_error"
             await anyio.sleep(min(options.grace, SEND_ERROR_GRACE) if by_error else options.grace)

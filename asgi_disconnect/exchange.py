@@ -44,6 +44,7 @@ class Exchange:
         "_guard",
         "_headers",
         "_http_version",
+        "_listening",
         "_news",
         "_options",
         "_over",
@@ -70,6 +71,7 @@ class Exchange:
         self._reader: Reader = IDLE
         self._response: Response = NOT_STARTED
         self._asked = False
+        self._listening = 0
         self._over = False
         self._request_complete = False
         self._received: int = 0
@@ -105,6 +107,11 @@ class Exchange:
         return self._response is COMPLETE
 
     @property
+    def listens(self) -> bool:
+        """A call of the app's `receive()` waits, be it for what is on the disk before the end."""
+        return self._listening > 0
+
+    @property
     def stuck(self) -> bool:
         """A message that the app has sent since its client left waits."""
         return self._sends_to_nobody > 0
@@ -118,7 +125,11 @@ class Exchange:
                 message = self._unread.pop()
                 if message is not None:
                     return message
-                await self._unread.load()
+                self._listening += 1
+                try:
+                    await self._unread.load()
+                finally:
+                    self._listening -= 1
                 continue
             reader = self._reader
             if reader is IDLE or reader is BETWEEN or reader is HELD:
@@ -135,7 +146,11 @@ class Exchange:
                 assert self._failure is not None
                 raise self._failure
             # Another call of the app's or the watcher reads: wait for what it brings.
-            await self._wait_for_news()
+            self._listening += 1
+            try:
+                await self._wait_for_news()
+            finally:
+                self._listening -= 1
 
     async def send(self, message: Message) -> None:
         """The app's `send`."""
