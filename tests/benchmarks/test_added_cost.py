@@ -21,7 +21,7 @@ from scripted import App, never_suspends, one_by_one, suspends_once
 
 from asgi_disconnect import DisconnectMiddleware
 
-MOST = 1.4 if sys.version_info >= (3, 11) else 1.6
+MOST = 1.5 if sys.version_info >= (3, 11) else 1.75
 ROUNDS, REQUESTS = 25, 100
 
 try:
