@@ -6,10 +6,7 @@ from typing import Any
 
 import pytest
 
-django = pytest.importorskip("django")
-if django.VERSION < (6,):
-    # There its TestCase leaves a loop of its own to be collected, which is a warning here.
-    pytest.skip("the kit is tested in the TestCase of Django 6", allow_module_level=True)
+pytest.importorskip("django", minversion="6", reason="the kit is tested in Django 6's TestCase")
 
 from asgiref.sync import sync_to_async
 from django.db import connection
