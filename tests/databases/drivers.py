@@ -49,18 +49,24 @@ async def psycopg(postgresql: PostgreSQL) -> AsyncIterator[Pool]:
     @asynccontextmanager
     async def transaction() -> AsyncIterator[Execute]:
         async with AsyncExitStack() as stack:
-            async with taking():
-                connection = await stack.enter_async_context(pool.connection())
-            yield connection.execute
+            async with undisturbed():
+                connection = await pool.getconn()
+                stack.push_async_callback(give_back, connection)
+            yield (await stack.enter_async_context(connection)).execute
+
+    async def give_back(connection: Any) -> None:
+        async with undisturbed():
+            await pool.putconn(connection)
 
     @asynccontextmanager
-    async def taking() -> AsyncIterator[None]:
+    async def undisturbed() -> AsyncIterator[None]:
         disconnect = current_disconnect(None)
         if sys.version_info >= (3, 12) or disconnect is None:
             yield
             return
-        # psycopg_pool loses the connection that a task is given while it is cancelled (3.3.3, by
-        # task.cancel() alone too), because of what asyncio.wait_for was before Python 3.12.
+        # psycopg_pool loses the connection that a task is given, or the task that is next in its
+        # queue, when it is cancelled meanwhile (3.3.3, by task.cancel() alone too), because of
+        # what asyncio.wait_for was before Python 3.12.
         async with disconnect.critical():
             yield
 

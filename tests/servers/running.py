@@ -137,6 +137,8 @@ class RunningServer:
                 client = Http1Client(self.address)
             except ConnectionRefusedError:
                 return
+            except ConnectionResetError:
+                continue  # it was in the queue of a socket that has just been closed
             self._clients.append(client)
             # Where another process holds the listening socket, nothing but silence tells.
             client.socket.settimeout(0.5)
