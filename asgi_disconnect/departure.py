@@ -107,9 +107,9 @@ class Departure:
         "told",
     )
 
-    def __init__(self, options: Options, guard: Guard) -> None:
+    def __init__(self, options: Options, guard: Guard | None) -> None:
         self._options = options
-        self._guard = guard
+        self._guard = guard  # None once the app has ended
         self._lock = threading.Lock()  # what a handle may do from any thread
         self._callbacks: dict[object, tuple[Context, Callback]] = {}
         self._critical = 0
@@ -176,11 +176,12 @@ class Departure:
         """The app has ended: what has not been called will not be."""
         with self._lock:
             self._callbacks.clear()
+            self._guard = None
 
     async def carry_out(self, exchange: Departing) -> None:
         """Do to the app what is to be done; is itself cancelled when the app ends before."""
-        options = self._options
-        if not options.cancel:
+        options, guard = self._options, self._guard
+        if guard is None or not options.cancel:
             return
         # A call of `receive()` that waits takes a tick to return, and the end of the response may
         # be on its way in this very tick; neither is to be cancelled.  Two, since trio runs a
@@ -189,7 +190,7 @@ class Departure:
         await checkpoint()
         # Nor one that is about to listen: Django, cancelled as it starts its listener, loses its
         # view and `request_finished`.
-        await self._guard.app_waits()
+        await guard.app_waits()
         told = self.told or exchange.listens
         if told:
             by_error = self.cause == "send_error"
@@ -199,17 +200,17 @@ class Departure:
             # Its last message may be on its way, for some ticks or for ever (hypercorn's h2).
             if exchange.stuck and not told:
                 await anyio.sleep(options.grace)
-            await self._guard.app_waits()
+            await guard.app_waits()
             if not exchange.stuck:
                 return
         if self.ignored:
             return
         self.overran = told
         self.cancelled = True
-        await self._guard.cancel_app()
+        await guard.cancel_app()
         await anyio.sleep(options.cleanup_timeout)
         self.overran = True
-        self._guard.cancel_for_good()
+        guard.cancel_for_good()
 
     # What a handle asks for
 
@@ -231,7 +232,7 @@ class Departure:
             if self.cause is None:
                 self._callbacks[key] = context, callback
                 return key
-        self._guard.call_threadsafe(lambda: context.run(self._start_callback, callback))
+        self._call_threadsafe(lambda: context.run(self._start_callback, callback))
         return key
 
     def remove_callback(self, key: object) -> bool:
@@ -250,7 +251,7 @@ class Departure:
             self._critical -= 1
             event = None if self._critical else self._not_critical
         if event is not None:
-            self._guard.call_threadsafe(event.set)
+            self._call_threadsafe(event.set)
 
     async def _critical_blocks_end(self) -> None:
         while True:
@@ -259,6 +260,11 @@ class Departure:
                     return
                 self._not_critical = event = anyio.Event()
             await event.wait()
+
+    def _call_threadsafe(self, function: Callable[[], object]) -> None:
+        guard = self._guard
+        if guard is not None:
+            guard.call_threadsafe(function)
 
     def _start_callback(self, callback: Callback) -> None:
         async def run() -> None:
@@ -276,4 +282,5 @@ class Departure:
             except Exception:
                 logger.exception("a callback of a disconnect raised: %r", callback)
 
-        self._guard.start(run, finish=True)
+        if self._guard is not None:
+            self._guard.start(run, finish=True)

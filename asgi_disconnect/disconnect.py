@@ -8,6 +8,7 @@ import anyio
 
 from .departure import Callback, Departure
 from .exchange import Exchange
+from .options import Options
 
 T = TypeVar("T")
 
@@ -71,18 +72,32 @@ class Disconnect:
     A handler gets it from `current_disconnect()` or from ``scope["asgi_disconnect"]``.
     """
 
-    __slots__ = ("_exchange",)
+    __slots__ = ("_exchange", "_last")
+
+    _last: Departure | None
 
     def __init__(self, exchange: Exchange) -> None:
-        self._exchange = exchange
+        self._exchange: Exchange | None = exchange
+
+    def end(self) -> None:
+        """The exchange is over.
+
+        Whatever keeps a copy of the handler's context keeps this, as uvicorn's keep-alive timer
+        does, for seconds; so it lets go of the exchange, the app's task and the server's calls.
+        """
+        assert self._exchange is not None
+        self._last = self._exchange.departure_so_far
+        self._exchange = None
 
     def is_set(self) -> bool:
         """Whether the client has left before its response was complete.  From any thread."""
-        return self._exchange.left
+        exchange = self._exchange
+        departure = self._last if exchange is None else exchange.departure_so_far
+        return departure is not None and departure.cause is not None
 
     def raise_if_set(self) -> None:
         """Raise `ClientDisconnected` if the client has left.  From any thread."""
-        if self._exchange.left:
+        if self.is_set():
             raise ClientDisconnected("the client has left before its response was complete")
 
     async def wait(self) -> None:
@@ -90,8 +105,9 @@ class Disconnect:
 
         Once the response is complete this never returns: the client has got what it came for.
         """
-        self._exchange.due()
-        await self._exchange.departure.wait()
+        if self._exchange is not None:
+            self._exchange.due()
+        await self._departure().wait()
 
     def add_callback(self, callback: Callback) -> CallbackHandle:
         """Have `callback` called, without arguments, as soon as the client has left.
@@ -104,7 +120,7 @@ class Disconnect:
         It may be running while the handler goes on, so what it stops must still be the handler's
         own: a connection that has gone back to its pool by then is another request's.
         """
-        departure = self._exchange.departure
+        departure = self._departure()
         return CallbackHandle(departure, departure.add_callback(callback))
 
     def ignore(self) -> None:
@@ -112,7 +128,7 @@ class Disconnect:
 
         What has been cancelled already stays so.
         """
-        self._exchange.departure.ignored = True
+        self._departure().ignored = True
 
     def critical(self) -> Critical:
         """A block that is finished before any cancellation is delivered.
@@ -120,7 +136,13 @@ class Disconnect:
         ``async with`` in async code.  In sync code ``with`` holds back the cancellation of the
         exchange, so that async code around the thread is not cancelled either.
         """
-        return Critical(self._exchange.departure)
+        return Critical(self._departure())
+
+    def _departure(self) -> Departure:
+        exchange = self._exchange
+        if exchange is not None:
+            return exchange.departure
+        return self._last or Departure(Options(), None)  # one that can't happen any more
 
 
 _NO_DEFAULT: Final = object()

@@ -83,6 +83,11 @@ class Exchange:
         self._departure: Departure | None = None
 
     @property
+    def departure_so_far(self) -> Departure | None:
+        """The client's departure, if it has happened or anybody has asked for it."""
+        return self._departure
+
+    @property
     def departure(self) -> Departure:
         """The client's departure, which may not have happened.  From any thread."""
         if self._departure is None:
@@ -90,11 +95,6 @@ class Exchange:
                 if self._departure is None:
                     self._departure = Departure(self._options, self._guard)
         return self._departure
-
-    @property
-    def left(self) -> bool:
-        """The client has left before the response was complete.  From any thread."""
-        return self._departure is not None and self._departure.cause is not None
 
     @property
     def abandoned(self) -> bool:

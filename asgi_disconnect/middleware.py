@@ -119,6 +119,7 @@ class DisconnectMiddleware:
             return await guard.run(exchange, app, own_scope)
         finally:
             current.reset(token)
+            disconnect.end()
 
 
 async def _enter(

@@ -60,8 +60,9 @@ class AsyncioGuard:
     def __init__(self, task: "asyncio.Task[Any]", loop: asyncio.AbstractEventLoop) -> None:
         self._task = task
         self._loop = loop
-        self._children: list[asyncio.Task[None]] = []
-        self._finishing: list[asyncio.Task[None]] = []
+        # Made when there is something to run.
+        self._children: list[asyncio.Task[None]] | None = None
+        self._finishing: list[asyncio.Task[None]] | None = None
         self._closed = False
         self._reached = False
         self._timer: asyncio.Handle | None = None
@@ -112,9 +113,10 @@ class AsyncioGuard:
         """Run `function` beside the app: until the app ends, or, with `finish`, to its own end."""
         if not self._closed:
             child = self._loop.create_task(function())
-            children = self._finishing if finish else self._children
-            children[:] = [other for other in children if not other.done()]
-            children.append(child)
+            if finish:
+                self._finishing = _with(child, self._finishing)
+            else:
+                self._children = _with(child, self._children)
 
     def call_soon(self, function: Callable[[], object]) -> None:
         """Call `function` in the next tick, if the app still runs."""
@@ -222,9 +224,9 @@ class AsyncioGuard:
 
     async def _end_children(self) -> None:
         """Cancel what still runs and wait for it, without being a place where we are cancelled."""
-        for child in self._children:
+        for child in self._children or ():
             child.cancel()
-        children = self._children + self._finishing
+        children = [*(self._children or ()), *(self._finishing or ())]
         deferred = None
         with _scope_class()(shield=True):
             while True:
@@ -242,8 +244,14 @@ class AsyncioGuard:
         for child in children:
             if not child.cancelled():
                 child.result()
-        self._children.clear()
-        self._finishing.clear()
+        self._children = self._finishing = None
         if deferred is not None:
             # The caller's next await gets it, as if we had not awaited.
             self._repeat_cancellation(deferred)
+
+
+def _with(
+    child: "asyncio.Task[None]", others: "list[asyncio.Task[None]] | None"
+) -> "list[asyncio.Task[None]]":
+    """`child`, and those of the others that still run."""
+    return [*(other for other in others or () if not other.done()), child]

@@ -15,7 +15,7 @@ from asgiref.sync import sync_to_async
 from asgi_disconnect import ClientDisconnected, Disconnect, current_disconnect
 from asgi_disconnect.departure import Departure
 
-from .scripted import DISCONNECT, LAST, REQUEST, START, Server, http_scope, ticks
+from .scripted import DISCONNECT, HUNG, LAST, REQUEST, START, Server, http_scope, ticks
 from .test_cancellation import only_asyncio
 
 pytestmark = pytest.mark.anyio
@@ -469,6 +469,39 @@ async def test_an_error_leaves_a_critical_block(exit_by: type[Exception] | None)
         await anyio.sleep_forever()
 
     assert await server.run(app) is None
+
+
+@pytest.mark.parametrize("asked", [True, False])
+@pytest.mark.parametrize("left", [True, False])
+async def test_what_outlives_the_exchange_knows_how_it_ended(left: bool, asked: bool) -> None:
+    """A thread that nobody waits for, or a task that the app has left behind."""
+    server, kept, called = Server(REQUEST), [], []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        disconnect = current_disconnect()
+        kept.append(disconnect)
+        if asked:
+            disconnect.add_callback(lambda: called.append("early"))
+        if left:
+            server.leave()
+            await anyio.sleep_forever()
+
+    await server.run(app)
+    (disconnect,) = kept
+    assert called == (["early"] if left and asked else [])
+    assert disconnect.is_set() is left
+    with pytest.raises(ClientDisconnected) if left else contextlib.nullcontext():
+        await anyio.to_thread.run_sync(disconnect.raise_if_set)
+    with anyio.move_on_after(HUNG if left else 0) as patience:
+        await disconnect.wait()
+    assert patience.cancelled_caught is not left
+    handle = disconnect.add_callback(lambda: called.append("late"))
+    assert handle.remove() is not left
+    disconnect.ignore()
+    async with disconnect.critical():
+        await ticks(3)
+    with disconnect.critical():
+        assert "late" not in called
 
 
 async def test_nothing_is_made_for_an_exchange_that_asks_for_nothing() -> None:

@@ -61,9 +61,18 @@ def ours() -> list[object]:
 async def test_no_task_timer_or_reference_is_left(
     app: Any, watch_after: float, length: int
 ) -> None:
-    """Nor anything for the garbage collector; a timer that is left would refer to its exchange."""
+    """Nor anything for the garbage collector; a timer that is left would refer to its exchange.
+
+    The server's own timer for keep-alive keeps a copy of the context in which the app sends.
+    """
     server = Server(REQUEST)
-    middleware = DisconnectMiddleware(app, watch_after=watch_after)
+    contexts = []
+
+    async def keeps_context(scope: Any, receive: Any, send: Any) -> None:
+        contexts.append(contextvars.copy_context())
+        await app(scope, receive, send)
+
+    middleware = DisconnectMiddleware(keeps_context, watch_after=watch_after)
     tasks = {task.id for task in anyio.get_running_tasks()}
     gc.collect()
     before = ours()  # what another test's failure or fixture holds on to
