@@ -1,21 +1,23 @@
 """The test kit in Django's own `TestCase`: a test of a view's cleanup takes ten lines at most."""
 
 import asyncio
+import gc
 import threading
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
-
-pytest.importorskip("django", minversion="6", reason="the kit is tested in Django 6's TestCase")
-
 from asgiref.sync import sync_to_async
 from django.db import connection
 from django.http import HttpResponse
 from django.test import SimpleTestCase, TestCase
 from django_app import handler_for
+from ways import BODY_IS_LEFT
 
 from asgi_disconnect import DisconnectMiddleware
 from asgi_disconnect.testing import exchange
+
+pytestmark = BODY_IS_LEFT
 
 
 class Seats:
@@ -32,6 +34,13 @@ async def book(request: Any) -> HttpResponse:
     finally:
         Seats.free += 1
     return HttpResponse("booked")
+
+
+@pytest.fixture(autouse=True)
+def _no_seat_is_taken() -> Iterator[None]:
+    Seats.taken.clear()
+    yield
+    gc.collect()  # what is not closed is to warn now, not in a later test
 
 
 application = DisconnectMiddleware(handler_for(book))
