@@ -1,5 +1,6 @@
 """What every test of Django's ORM has: a project with its two databases."""
 
+import gc
 from collections.abc import Callable, Iterator
 from importlib.util import find_spec
 from typing import Any
@@ -37,3 +38,4 @@ def objects(_django: None, activity: Any) -> Iterator[Callable[[str], Any]]:
     connections.close_all()
     if project.POOLED:
         connections["pooled"].close_pool()
+    gc.collect()  # what is not closed is to warn now, not in a later test or after the last one
