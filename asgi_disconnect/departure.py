@@ -56,11 +56,6 @@ class Departing(Protocol):
         """The app waits for messages, and comes to the disconnect when it has read the others."""
         ...
 
-    @property
-    def stuck(self) -> bool:
-        """A message that the app has sent since waits, which it does for ever on some servers."""
-        ...
-
 
 class Guard(Protocol):
     """The part that runs tasks."""
@@ -104,6 +99,7 @@ class Departure:
         "cause",
         "ignored",
         "overran",
+        "sending",
         "told",
     )
 
@@ -121,6 +117,8 @@ class Departure:
         """The app has been given the disconnect."""
         self.ignored: bool = False
         """The app is not to be cancelled."""
+        self.sending = 0
+        """So many messages that the app has sent since wait, as they do for ever on some servers."""
         self.cancelled: bool = False
         """We have cancelled the app."""
         self.overran: bool = False
@@ -198,10 +196,10 @@ class Departure:
         await self._critical_blocks_end()
         if exchange.complete:
             # Its last message may be on its way, for some ticks or for ever (hypercorn's h2).
-            if exchange.stuck and not told:
+            if self.sending and not told:
                 await anyio.sleep(options.grace)
             await guard.app_waits()
-            if not exchange.stuck:
+            if not self.sending:
                 return
         if self.ignored:
             return

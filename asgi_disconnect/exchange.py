@@ -52,7 +52,6 @@ class Exchange:
         "_received",
         "_request_complete",
         "_response",
-        "_sends_to_nobody",
         "_server_receive",
         "_server_send",
         "_unread",
@@ -79,7 +78,6 @@ class Exchange:
         self._disconnect: Message | None = None
         self._failure: BaseException | None = None
         self._news: anyio.Event | None = None
-        self._sends_to_nobody = 0
         self._departure: Departure | None = None
 
     @property
@@ -110,11 +108,6 @@ class Exchange:
     def listens(self) -> bool:
         """A call of the app's `receive()` waits, be it for what is on the disk before the end."""
         return self._listening > 0
-
-    @property
-    def stuck(self) -> bool:
-        """A message that the app has sent since its client left waits."""
-        return self._sends_to_nobody > 0
 
     # The app's side
 
@@ -174,11 +167,11 @@ class Exchange:
             await self._guard.checkpoint()
             return
         self._response = advance(self._response, message)
-        self._sends_to_nobody += 1
+        departure.sending += 1
         try:
             await self._server_send(message)
         finally:
-            self._sends_to_nobody -= 1
+            departure.sending -= 1
 
     async def _read(self) -> Message:
         """One call of the server's `receive`, made for the app."""

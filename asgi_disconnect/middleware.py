@@ -108,15 +108,13 @@ class DisconnectMiddleware:
             return await self.app(own_scope, receive, send)
         kind = ReportedExchange if options.on_disconnect or observers else Exchange
         exchange = kind(options, guard, own_scope, receive, send)
-        guard.call_later(options.watch_after, exchange.due)
         app = self.app
         if options.max_body_size is not None or options.buffer == "whole":
             app = functools.partial(_enter, exchange, options, app)
-        # Only now: a timer keeps the context in which it was made, and with it what is set there.
         disconnect = own_scope[SCOPE_KEY] = Disconnect(exchange)
         token = current.set(disconnect)
         try:
-            return await guard.run(exchange, app, own_scope)
+            return await guard.run(exchange, app, own_scope, options.watch_after)
         finally:
             current.reset(token)
             disconnect.end()

@@ -54,7 +54,6 @@ class AsyncioGuard:
         "_reached",
         "_task",
         "_task_info",
-        "_timer",
     )
 
     def __init__(self, task: "asyncio.Task[Any]", loop: asyncio.AbstractEventLoop) -> None:
@@ -65,22 +64,19 @@ class AsyncioGuard:
         self._finishing: list[asyncio.Task[None]] | None = None
         self._closed = False
         self._reached = False
-        self._timer: asyncio.Handle | None = None
         # How often somebody else had asked for the task's cancellation when we began.
         if sys.version_info >= (3, 11):
             self._cancellations = task.cancelling()
         else:
             self._task_info = anyio.get_current_task()
 
-    def call_later(self, seconds: float, function: Callable[[], object]) -> None:
-        """Call `function` then, if the app still runs; to be asked before `run()`, once."""
-        if not seconds:
-            self._timer = self._loop.call_soon(function)  # uvloop's timers count milliseconds
-        elif seconds != math.inf:
-            self._timer = self._loop.call_later(seconds, function)
-
-    async def run(self, exchange: Exchange, app: App, scope: Scope) -> Any:
+    async def run(self, exchange: Exchange, app: App, scope: Scope, watch_after: float) -> Any:
         """Call `app` and return what it returns, or None if it was abandoned."""
+        timer: asyncio.Handle | None = None
+        if not watch_after:
+            timer = self._loop.call_soon(exchange.due)  # uvloop's timers count milliseconds
+        elif watch_after != math.inf:
+            timer = self._loop.call_later(watch_after, exchange.due)
         new_scope = _scope_class()
         try:
             with new_scope() as self._outer_scope, new_scope() as self._app_scope:
@@ -95,8 +91,8 @@ class AsyncioGuard:
             if not exchange.abandoned or self._cancelled_by_others(unknown=True):
                 raise
         finally:
-            if self._timer is not None:
-                self._timer.cancel()
+            if timer is not None:
+                timer.cancel()
             exchange.close()
             self._closed = True
             if self._children or self._finishing:

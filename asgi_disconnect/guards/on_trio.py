@@ -23,7 +23,7 @@ logger: logging.Logger = logging.getLogger("asgi_disconnect")
 class TrioGuard:
     """Runs one app, and whatever is to run beside it, in a task group."""
 
-    __slots__ = ("_app_scope", "_child_scopes", "_closed", "_later", "_task_group", "_token")
+    __slots__ = ("_app_scope", "_child_scopes", "_closed", "_task_group", "_token")
 
     _task_group: TaskGroup
 
@@ -33,22 +33,17 @@ class TrioGuard:
         self._closed = False
         self._token = trio.lowlevel.current_trio_token()
 
-    def call_later(self, seconds: float, function: Callable[[], object]) -> None:
-        """Call `function` then, if the app still runs; to be asked before `run()`, once."""
-
-        async def wait_and_call() -> None:
-            await anyio.sleep(seconds)
-            function()
-
-        self._later = wait_and_call
-
-    async def run(self, exchange: Exchange, app: App, scope: Scope) -> Any:
+    async def run(self, exchange: Exchange, app: App, scope: Scope, watch_after: float) -> Any:
         """Call `app` and return what it returns, or None if it was abandoned."""
+
+        async def wait_until_due() -> None:
+            await anyio.sleep(watch_after)
+            exchange.due()
+
         result = failure = None
         # The app's exception must not leave through the task group, which would wrap it.
         async with anyio.create_task_group() as self._task_group:
-            self.start(self._later)
-            del self._later  # it refers to the exchange, which refers to us
+            self.start(wait_until_due)
             try:
                 with self._app_scope:
                     result = await app(scope, exchange.receive, exchange.send)
