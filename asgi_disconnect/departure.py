@@ -117,8 +117,8 @@ class Departure:
         """The app has been given the disconnect."""
         self.ignored: bool = False
         """The app is not to be cancelled."""
-        self.sending = 0
-        """So many messages that the app has sent since wait, as they do for ever on some servers."""
+        self.sending: int = 0
+        """How many messages sent since wait in the server, as they do for ever on some."""
         self.cancelled: bool = False
         """We have cancelled the app."""
         self.overran: bool = False
