@@ -7,6 +7,7 @@ checkout without the package's sources, so that it is the installed package that
 import os
 import shutil
 import sys
+import tarfile
 from pathlib import Path
 
 import nox
@@ -24,6 +25,11 @@ NEEDED_BY_TESTS = ["pyproject.toml", "README.md", "docs", "examples", "tests"]
 DJANGO_TESTS = ["tests/frameworks/on_django", "tests/databases/on_django"]
 # Each version of Django, and the oldest Python that it runs on.
 DJANGOS = {"4.2": "3.10", "5.2": "3.10", "6.1": "3.12"}
+# What `build` runs with the wheel: all that needs neither a database nor Django, nor much time.
+BUILD_TESTS = [
+    *("tests/core", "tests/testing", "tests/instrumentation"),
+    *("tests/docs", "tests/examples", "tests/check", "tests/test_demo.py"),
+]
 BENCHMARKS = ["overhead", "growth", "served", "watched", "latency", "uploads", "cleanup", "goodput"]
 
 
@@ -160,6 +166,41 @@ def browser(session: nox.Session) -> None:
 
 
 @nox.session
+def build(session: nox.Session) -> None:
+    """The sdist and the wheel, into dist/, looked at; then the sdist's tests of the wheel.
+
+    The wheel is made from the sdist.  It is installed alone, in an environment that has nothing
+    else, to see that it needs and imports only what it says; what the tests need comes there
+    afterwards.  They are some four minutes' worth; others can be named:
+    `nox -s build -- tests/servers`.
+    """
+    session.install(*groups("build"))
+    dist = ROOT / "dist"
+    shutil.rmtree(dist, ignore_errors=True)
+    session.run("python", "-m", "build", "--outdir", str(dist))
+    (sdist,), (wheel,) = dist.glob("*.tar.gz"), dist.glob("*.whl")
+    session.run("twine", "check", "--strict", str(sdist), str(wheel))
+    session.run("python", "tests/packaging/contents.py", str(dist))
+
+    folder = Path(session.create_tmp()).resolve()
+    session.run("python", "-m", "venv", "--clear", str(folder / "alone"))
+    scripts = folder / "alone" / ("Scripts" if os.name == "nt" else "bin")
+    alone = str(scripts / "python")
+    pip = (alone, "-m", "pip", "--quiet", "--disable-pip-version-check", "install")
+    session.run(*pip, str(wheel), external=True)
+    session.run(alone, "-I", "tests/packaging/alone.py", external=True)
+
+    needs = groups("tests", "servers", "frameworks")
+    session.run(*pip, f"{wheel}{EXTRAS}", *needs, external=True)
+    with tarfile.open(sdist) as archive:
+        archive.extractall(folder, filter="data")
+    unpacked = folder / sdist.name.removesuffix(".tar.gz")
+    pytest(session, *(session.posargs or BUILD_TESTS), source=unpacked, executable=alone)
+    if any(".invalid/" in url for url in PROJECT["project"]["urls"].values()):
+        session.warn("[project.urls] are placeholders still: not to be published like this")
+
+
+@nox.session
 def demo(session: nox.Session) -> None:
     """The README's demo."""
     session.install(".[demo]")
@@ -178,18 +219,27 @@ def install(session: nox.Session, *what: str, extras: str = "") -> None:
     session.install(f".{extras}", *groups(*names), *needs)
 
 
-def pytest(session: nox.Session, *arguments: str) -> None:
+def pytest(
+    session: nox.Session,
+    *arguments: str,
+    source: Path = ROOT,
+    executable: str = "python",
+) -> None:
     """Run pytest where the package's sources are not."""
     copy = Path(session.create_tmp()) / "checkout"
     shutil.rmtree(copy, ignore_errors=True)
     copy.mkdir()
     for name in NEEDED_BY_TESTS:
-        if (ROOT / name).is_dir():
-            shutil.copytree(ROOT / name, copy / name)
-        elif (ROOT / name).exists():
-            shutil.copy(ROOT / name, copy / name)
+        if (source / name).is_dir():
+            shutil.copytree(source / name, copy / name)
+        elif (source / name).exists():
+            shutil.copy(source / name, copy / name)
     with session.chdir(copy):
-        session.run("python", "-m", "pytest", *arguments, env={"PYTHONPATH": ""})
+        session.run(
+            *(executable, "-m", "pytest", *arguments),
+            env={"PYTHONPATH": ""},
+            external=executable != "python",
+        )
 
 
 def each_django(session: nox.Session, *arguments: str) -> None:
