@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from django.core.signals import request_started
 from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
-from django_app import VERSION, handler_for, hello
+from django_app import LISTENS, VERSION, handler_for, hello
 from scripted_client import Serve
 from ways import ON_DJANGO, WATCHED, Way, served
 
@@ -69,7 +69,9 @@ def pauses_before_listening() -> Iterator[None]:
 @served(WATCHED, WATCHED_SOON)
 @pytest.mark.parametrize("view", [pytest.param(view, id=name) for name, view in VIEWS.items()])
 @pytest.mark.usefixtures("pauses_before_listening", "quiet_loop")
-async def test_a_departure_at_any_tick_is_no_error(serve: Serve, view: Callable[..., Any]) -> None:
+async def test_a_departure_at_any_tick_is_no_error(
+    request: pytest.FixtureRequest, serve: Serve, view: Callable[..., Any]
+) -> None:
     dice = random.Random(2)
     application = handler_for(view)
     answered = 0
@@ -82,7 +84,10 @@ async def test_a_departure_at_any_tick_is_no_error(serve: Serve, view: Callable[
         if sys.version_info >= (3, 11):
             assert client.task.cancelling() == 0
         answered += client.answered
-    assert 0 < answered < 120
+    assert answered > 0
+    # What does not listen may be done before it is watched, if the machine is quick.
+    if LISTENS or request.node.callspec.params["serve"] is WATCHED:
+        assert answered < 120
 
 
 @pytest.mark.skipif(VERSION < (5, 0), reason="Django 4.2 has no async receivers")
