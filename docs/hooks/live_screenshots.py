@@ -13,7 +13,7 @@ from pathlib import Path
 from playwright.sync_api import Page, sync_playwright
 
 ASSETS = Path(__file__).parent.parent / "assets"
-SIZE = {"width": 1040, "height": 700}
+SIZE = {"width": 1040, "height": 750}
 
 
 def act(page: Page) -> None:

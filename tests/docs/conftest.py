@@ -45,7 +45,7 @@ def run_page(monkeypatch: pytest.MonkeyPatch) -> Iterator[Run]:
 
             # It would put its own handlers in the place of pytest's, for all tests to come.
             monkeypatch.setattr(LoggingConfig, "configure", lambda self: logging.getLogger)
-        if "prometheus" in code:
+        if "prometheus" in code and find_spec("prometheus_client"):
             clean_up.append(_own_prometheus_registry())
         module = ModuleType("page")
         monkeypatch.setitem(sys.modules, "page", module)  # Litestar looks for it there

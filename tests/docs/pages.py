@@ -12,6 +12,11 @@ FENCE = re.compile(
     r"^(?P<indent> *)```python(?P<options>[^\n]*)\n(?P<code>.*?)^(?P=indent)```$",
     re.MULTILINE | re.DOTALL,
 )
+# What those of our modules need that are for those who have it.
+OPTIONAL = {
+    "asgi_disconnect.instrumentation.opentelemetry": "opentelemetry",
+    "asgi_disconnect.instrumentation.prometheus": "prometheus_client",
+}
 
 
 @dataclass(frozen=True)
@@ -25,7 +30,8 @@ class Block:
     @property
     def missing(self) -> list[str]:
         """The packages that it imports and that are not installed."""
-        imported = set(re.findall(r"^(?:from|import) (\w+)", self.code, re.MULTILINE))
+        modules = re.findall(r"^(?:from|import) ([\w.]+)", self.code, re.MULTILINE)
+        imported = {OPTIONAL.get(module, module.partition(".")[0]) for module in modules}
         return sorted(module for module in imported - {"examples"} if find_spec(module) is None)
 
     def run(self, names: dict[str, Any]) -> None:
