@@ -74,11 +74,15 @@ def _add_check(add_parser: AddParser) -> None:
         help="check on this server; repeatable (default: those installed; hypercorn-trio only if"
         " named)",
     )
-    parser.add_argument("--path", default="/", help="the path to ask for (default: /)")
+    parser.add_argument("--path", type=_path, default="/", help="the path to ask for (default: /)")
     parser.add_argument("--method", help="the method (default: POST with --data, GET without)")
     parser.add_argument("--data", default="", help="the request's body; @FILE takes it from a file")
     parser.add_argument(
-        "--header", action="append", default=[], help="'Name: value', for the request; repeatable"
+        "--header",
+        type=_header,
+        action="append",
+        default=[],
+        help="'Name: value', for the request; repeatable",
     )
     parser.add_argument("--app-dir", default=".", help="the folder that MODULE is in (default: .)")
     parser.add_argument(
@@ -94,6 +98,19 @@ def _add_check(add_parser: AddParser) -> None:
     parser.add_argument("--port", type=int, help="the first port to use (default: free ones)")
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
     parser.set_defaults(run=_check)
+
+
+def _path(text: str) -> str:
+    if not text.startswith("/") or not text.isascii() or not text.isprintable() or " " in text:
+        raise argparse.ArgumentTypeError(f"{text!r} is no path: it begins with / and is quoted")
+    return text
+
+
+def _header(text: str) -> str:
+    name, colon, _ = text.partition(":")
+    if not colon or not name.strip() or not text.isprintable():
+        raise argparse.ArgumentTypeError(f"{text!r} is no header: 'Name: value'")
+    return text
 
 
 def _check(chosen: argparse.Namespace) -> int:

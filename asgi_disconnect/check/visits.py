@@ -95,9 +95,13 @@ class Visits:
             await asyncio.wait([reading], timeout=AT_ONCE)
             reading.cancel()
             await asyncio.wait([reading])
+            answer = b"" if reading.cancelled() else reading.result()
         left = monotonic()
         story = self._runs.story(key)
         times = story.times
+        if "called" not in times:
+            said = answer.partition(b"\r\n")[0].decode(errors="replace") or "nothing"
+            raise CannotRun(f"it answers {said!r} without the app: is the request right?")
         called = times.get("called", left)
         how = str(story.details.get("how", ""))
         status = story.details.get("status")
@@ -193,10 +197,13 @@ class Visits:
 SOON_AFTER: Final = 0.3
 
 
-async def _read_to_the_end(reader: asyncio.StreamReader) -> None:
+async def _read_to_the_end(reader: asyncio.StreamReader) -> bytes:
+    """What came first."""
+    first = b""
     with contextlib.suppress(ConnectionError):
-        while await reader.read(65536):
-            pass
+        while piece := await reader.read(65536):
+            first = first or piece
+    return first
 
 
 async def _read_first_piece(reader: asyncio.StreamReader) -> None:

@@ -144,6 +144,28 @@ def test_an_app_that_cannot_be_imported() -> None:
     assert ran.stderr.startswith("asgi_disconnect check: there is no module 'nothing' in")
 
 
+@uvicorn
+def test_a_request_that_does_not_reach_the_app_is_not_called_sound() -> None:
+    ran = check("checked:app", "--header", "a b: c", "--server", "uvicorn", "--patience", "1")
+    assert ran.returncode == 1
+    assert "it answers 'HTTP/1.1 400 Bad Request' without the app" in ran.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("--path", "slow"), "'slow' is no path"),
+        (("--path", "/slow now"), "'/slow now' is no path"),
+        (("--header", "accept"), "'accept' is no header"),
+        (("--header", "a: b\r\nc: d"), "is no header"),
+    ],
+)
+def test_a_request_that_is_none_is_refused(arguments: tuple[str, ...], said: str) -> None:
+    ran = check("checked:app", *arguments)
+    assert ran.returncode == 2
+    assert said in ran.stderr
+
+
 def test_a_body_that_cannot_be_read() -> None:
     ran = check("checked:app", "--data", "@nothing")
     assert ran.returncode == 2
