@@ -10,7 +10,7 @@ in `departure`; this is where they meet.
 import contextlib
 import functools
 import threading
-from collections.abc import Iterable
+from collections.abc import Awaitable, Iterable
 from typing import Any, Final
 
 import anyio
@@ -246,12 +246,34 @@ class Exchange:
             self._guard.start(self.watch)
 
     async def watch(self) -> None:
-        """Read ahead of the app until the client has left."""
+        """Read ahead of the app until the client has left.
+
+        One coroutine, and nothing made before there is something to keep: ten thousand requests
+        may be in here at once.
+        """
+        to_do = False
         try:
-            disconnect = await self._read_ahead()
+            while self._reader is WATCHER:
+                message = await self._next_message()
+                if message.get("type") == "http.disconnect":
+                    to_do = self._leave(message, "disconnect")
+                    break
+                lags = bool(self._unread)
+                if self._unread is None:
+                    self._unread = Body(self._options.max_memory)
+                complete = self._count(message)
+                if not self._unread.append(message):
+                    await spill(self._unread, message)
+                if self._request_complete:
+                    # There is nothing to wait for but the disconnect.  A test double that answers
+                    # every call at once must not be read for ever.
+                    self._reader = TABLE[self._reader][Event.SURPLUS]
+                self._request_complete = self._request_complete or complete
+                self._tell_news()
+                if lags:  # or has not had its turn: the same for one that never ends the body
+                    await checkpoint()
         except Refused as refused:
-            if self.refuse(refused):
-                await self._depart()
+            to_do = self.refuse(refused)
         except Exception as error:
             self._reader = TABLE[self._reader][Event.FAILURE]
             if self._reader is FAILED:
@@ -261,42 +283,21 @@ class Exchange:
             if self._reader is WATCHER or self._reader is WATCHER_ENDS:
                 self._read_ended()
             raise
-        else:
-            if disconnect is not None and self._leave(disconnect, "disconnect"):
-                await self._depart()
+        if to_do:
+            await self.departure.carry_out(self)
 
-    async def _read_ahead(self) -> Message | None:
-        """Keep what the server gives; return the disconnect, or None where none will come."""
-        if self._unread is None:
-            self._unread = Body(self._options.max_memory)
-        timed = self._options.body_timeout is not None
-        while self._reader is WATCHER:
-            if self._request_complete or not timed:
-                message = await self._server_receive()
-            else:
-                message = await receive_in_time(self._server_receive, self._options)
-            kind = message.get("type")
-            if kind == "http.disconnect":
-                return message
-            surplus = self._request_complete
-            complete = kind == "http.request" and not message.get("more_body")
-            if kind == "http.request" and not surplus:
-                self._received += size_of_body(message)
-                check_received(self._received, self._options)
-            lags = bool(self._unread)
-            if not self._unread.append(message):
-                await spill(self._unread, message)
-            self._request_complete = surplus or complete
-            if surplus:
-                # There is nothing to wait for but the disconnect.  A test double that answers
-                # every call at once must not be read for ever.
-                self._reader = TABLE[self._reader][Event.SURPLUS]
-                self._tell_news()
-                return None
-            self._tell_news()
-            if lags:  # or has not had its turn: the same for one that never ends the body
-                await checkpoint()
-        return None
+    def _next_message(self) -> Awaitable[Message]:
+        if self._request_complete or self._options.body_timeout is None:
+            return self._server_receive()
+        return receive_in_time(self._server_receive, self._options)
+
+    def _count(self, message: Message) -> bool:
+        """Whether `message` is the body's last; raises `Refused` if the body is too large."""
+        if message.get("type") != "http.request" or self._request_complete:
+            return False
+        self._received += size_of_body(message)
+        check_received(self._received, self._options)
+        return not message.get("more_body")
 
     # Both
 

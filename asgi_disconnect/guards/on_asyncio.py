@@ -9,6 +9,7 @@ keeps anyio from delivering it again to the cleanup that it started (§4.4).
 import asyncio
 import contextlib
 import functools
+import gc
 import logging
 import math
 import sys
@@ -54,16 +55,17 @@ class AsyncioGuard:
         "_reached",
         "_task",
         "_task_info",
+        "_timer",
     )
 
     def __init__(self, task: "asyncio.Task[Any]", loop: asyncio.AbstractEventLoop) -> None:
         self._task = task
         self._loop = loop
-        # Made when there is something to run.
-        self._children: list[asyncio.Task[None]] | None = None
-        self._finishing: list[asyncio.Task[None]] | None = None
+        self._children: tuple[asyncio.Task[None], ...] = ()
+        self._finishing: tuple[asyncio.Task[None], ...] = ()
         self._closed = False
         self._reached = False
+        self._timer: asyncio.Handle | None = None
         # How often somebody else had asked for the task's cancellation when we began.
         if sys.version_info >= (3, 11):
             self._cancellations = task.cancelling()
@@ -72,11 +74,10 @@ class AsyncioGuard:
 
     async def run(self, exchange: Exchange, app: App, scope: Scope, watch_after: float) -> Any:
         """Call `app` and return what it returns, or None if it was abandoned."""
-        timer: asyncio.Handle | None = None
-        if not watch_after:
-            timer = self._loop.call_soon(exchange.due)  # uvloop's timers count milliseconds
+        if not watch_after:  # uvloop's timers count milliseconds
+            self._timer = self._loop.call_soon(self._due, exchange)
         elif watch_after != math.inf:
-            timer = self._loop.call_later(watch_after, exchange.due)
+            self._timer = self._loop.call_later(watch_after, self._due, exchange)
         new_scope = _scope_class()
         try:
             with new_scope() as self._outer_scope, new_scope() as self._app_scope:
@@ -91,8 +92,8 @@ class AsyncioGuard:
             if not exchange.abandoned or self._cancelled_by_others(unknown=True):
                 raise
         finally:
-            if timer is not None:
-                timer.cancel()
+            if self._timer is not None:
+                self._timer.cancel()
             exchange.close()
             self._closed = True
             if self._children or self._finishing:
@@ -102,6 +103,10 @@ class AsyncioGuard:
             # Their cancellation came with ours, and an older anyio took both for ours.
             raise asyncio.CancelledError
         return None
+
+    def _due(self, exchange: Exchange) -> None:
+        self._timer = None  # it and the context that it keeps are not needed while we watch
+        exchange.due()
 
     def start(
         self, function: Callable[[], Coroutine[Any, Any, None]], *, finish: bool = False
@@ -126,25 +131,34 @@ class AsyncioGuard:
     async def app_waits(self) -> None:
         """Return when the app's task has stood still for a tick, or after some.
 
-        What it started in its last step, as Django's listener, has had its first step then.
+        What it started in its last step, as Django's listener, has had its first step then.  Nor
+        is it about to run: a cancellation would reach it at its next await only, where it may
+        listen by then.
         """
-        before = self._position()
+        before, _ = self._position()
         for _ in range(_TICKS_OF_A_BUSY_APP):
             await asyncio.sleep(0)
-            now = self._position()
-            if now == before:
+            now, waits = self._position()
+            if waits and now == before:
                 return
             before = now
 
-    def _position(self) -> list[tuple[int, object]]:
-        """Where the task is: each coroutine that it is in, and the instruction there."""
+    def _position(self) -> tuple[list[tuple[int, object]], bool]:
+        """Where the task is: each coroutine that it is in, and the instruction there.
+
+        And whether what it waits for there is yet to come.
+        """
         position: list[tuple[int, object]] = []
+        last: Any = None
         awaited: Any = self._task.get_coro()
         while awaited is not None:
             frame = getattr(awaited, "cr_frame", None) or getattr(awaited, "gi_frame", None)
             position.append((id(awaited), frame and frame.f_lasti))
+            last = awaited
             awaited = getattr(awaited, "cr_await", None) or getattr(awaited, "gi_yieldfrom", None)
-        return position
+        # The innermost is a future's iterator, which refers to the future.
+        futures = [each for each in gc.get_referents(last) if asyncio.isfuture(each)]
+        return position, any(not future.done() for future in futures)
 
     async def cancel_app(self) -> None:
         """Cancel the app once, and return when it has been reached.
@@ -220,9 +234,9 @@ class AsyncioGuard:
 
     async def _end_children(self) -> None:
         """Cancel what still runs and wait for it, without being a place where we are cancelled."""
-        for child in self._children or ():
+        for child in self._children:
             child.cancel()
-        children = [*(self._children or ()), *(self._finishing or ())]
+        children = (*self._children, *self._finishing)
         deferred = None
         with _scope_class()(shield=True):
             while True:
@@ -240,14 +254,14 @@ class AsyncioGuard:
         for child in children:
             if not child.cancelled():
                 child.result()
-        self._children = self._finishing = None
+        self._children = self._finishing = ()
         if deferred is not None:
             # The caller's next await gets it, as if we had not awaited.
             self._repeat_cancellation(deferred)
 
 
 def _with(
-    child: "asyncio.Task[None]", others: "list[asyncio.Task[None]] | None"
-) -> "list[asyncio.Task[None]]":
+    child: "asyncio.Task[None]", others: "tuple[asyncio.Task[None], ...]"
+) -> "tuple[asyncio.Task[None], ...]":
     """`child`, and those of the others that still run."""
-    return [*(other for other in others or () if not other.done()), child]
+    return (*(other for other in others if not other.done()), child)
