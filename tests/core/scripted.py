@@ -18,7 +18,7 @@ REQUEST: Message = {"type": "http.request", "body": b"", "more_body": False}
 DISCONNECT: Message = {"type": "http.disconnect"}
 
 # Long enough that only what hangs reaches it.
-HUNG = 5.0
+HUNG = 20.0
 
 
 def piece(body: bytes, more_body: bool = True) -> Message:

@@ -38,7 +38,7 @@ async def failing_view(request: HttpRequest) -> HttpResponse:
 
 async def streaming_view(request: HttpRequest) -> StreamingHttpResponse:
     async def stream() -> AsyncIterator[bytes]:
-        for _ in range(5):
+        for _ in range(20):  # longer than a busy app is waited for before it is cancelled
             await asyncio.sleep(0)
             yield b"."
 
