@@ -268,7 +268,9 @@ class Exchange:
                     # There is nothing to wait for but the disconnect.  A test double that answers
                     # every call at once must not be read for ever.
                     self._reader = TABLE[self._reader][Event.SURPLUS]
-                self._request_complete = self._request_complete or complete
+                    self._tell_news()
+                    break  # at once: the next tick may start a watcher anew
+                self._request_complete = complete
                 self._tell_news()
                 if lags:  # or has not had its turn: the same for one that never ends the body
                     await checkpoint()

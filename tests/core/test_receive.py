@@ -369,3 +369,19 @@ async def test_what_outlives_an_exchange_whose_watcher_never_began_is_not_left_w
             while not got:
                 await ticks(1)
     assert got == [DISCONNECT]
+
+
+async def test_a_surplus_message_ends_the_watcher_before_another_begins() -> None:
+    """Two would be in the server's receive() at once, which the scripted server refuses."""
+    server = Server(REQUEST, {"type": "surplus"})
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        disconnect = scope["asgi_disconnect"]
+        while server.calls < 2:
+            await ticks(1)
+        assert [(await receive())["type"] for _ in range(2)] == ["http.request", "surplus"]
+        server.leave()
+        await disconnect.wait()
+
+    await server.run(app, cancel=False)
+    assert server.calls == 3
