@@ -371,17 +371,31 @@ async def test_what_outlives_an_exchange_whose_watcher_never_began_is_not_left_w
     assert got == [DISCONNECT]
 
 
-async def test_a_surplus_message_ends_the_watcher_before_another_begins() -> None:
-    """Two would be in the server's receive() at once, which the scripted server refuses."""
-    server = Server(REQUEST, {"type": "surplus"})
+@pytest.mark.parametrize("after", range(6))
+async def test_a_surplus_message_ends_the_watcher_before_another_begins(after: int) -> None:
+    """Two would be in the server's receive() at once."""
+    at_once = []
+
+    class Looking(Server):
+        async def receive(self) -> Any:
+            at_once.append(self.reading)
+            return await super().receive()
+
+    server = Looking(REQUEST, {"type": "surplus"})
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
         disconnect = scope["asgi_disconnect"]
-        while server.calls < 2:
-            await ticks(1)
+        await ticks(after)
         assert [(await receive())["type"] for _ in range(2)] == ["http.request", "surplus"]
-        server.leave()
         await disconnect.wait()
 
-    await server.run(app, cancel=False)
-    assert server.calls == 3
+    async def leaves() -> None:
+        while server.calls < 3:
+            await ticks(1)
+        await ticks(5)
+        server.leave()
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(leaves)
+        await server.run(app, cancel=False)
+    assert at_once == [False, False, False]
