@@ -11,6 +11,7 @@ import json
 import socket
 import subprocess
 import sys
+from collections.abc import Generator
 from dataclasses import dataclass
 
 from .findings import Checked, Findings
@@ -46,9 +47,9 @@ def run(wanted: Wanted) -> int:
     """Check the app.  The exit status: 0 if all is well, 1 if not, 2 if it could not be done."""
     try:
         servers = _servers(wanted.servers)
-        ports = _ports(wanted.port, len(servers))
-        target = _inspect(wanted.app)
-        findings = asyncio.run(_check(wanted, servers, ports, target))
+        with _ports(wanted.port, len(servers)) as ports:
+            target = _inspect(wanted.app)
+            findings = asyncio.run(_check(wanted, servers, ports, target))
     except (Refused, NothingToAbandon) as error:
         print(f"asgi_disconnect check: {error}", file=sys.stderr)
         return 2
@@ -116,15 +117,18 @@ def _servers(names: tuple[str, ...]) -> list[Server]:
     return chosen
 
 
-def _ports(first: int | None, count: int) -> list[int]:
+@contextlib.contextmanager
+def _ports(first: int | None, count: int) -> Generator[list[int]]:
     if first is None:
-        return [free_port() for _ in range(count)]
+        with contextlib.ExitStack() as stack:
+            yield [stack.enter_context(free_port()) for _ in range(count)]
+        return
     ports = list(range(first, first + count))
     for port in ports:
         with contextlib.closing(socket.socket()) as trial:
             if trial.connect_ex(("127.0.0.1", port)) == 0:
                 raise Refused(f"port {port} is in use; without --port free ones are found")
-    return ports
+    yield ports
 
 
 def _inspect(app: App) -> Target:

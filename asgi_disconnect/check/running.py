@@ -9,8 +9,9 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Generator
 from dataclasses import dataclass, field
 from pathlib import Path
 from time import monotonic
@@ -186,8 +187,18 @@ async def running(server: Server, port: int, app: App) -> AsyncGenerator[Running
         await runs.stop()
 
 
-def free_port() -> int:
-    """A port that nobody uses now."""
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port: int = taken.getsockname()[1]
-        return port
+@contextlib.contextmanager
+def free_port() -> Generator[int]:
+    """A port of 127.0.0.1 that a server can take, and nobody else is given, while this block lasts.
+
+    Linux gives a port that is bound to nobody who asks for just any, be it for the near end of a
+    connection; and it lets two sockets with SO_REUSEADDR, which servers set, have the same one as
+    long as only one of them listens.  Elsewhere the port is free when the block begins, no more.
+    """
+    with socket.socket() as held:
+        held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        held.bind(("127.0.0.1", 0))
+        port: int = held.getsockname()[1]
+        if sys.platform != "linux":
+            held.close()
+        yield port

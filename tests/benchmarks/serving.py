@@ -11,13 +11,14 @@ import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+
+from asgi_disconnect.check.running import free_port
 
 HERE = Path(__file__).parent
 UVICORN, GRANIAN = "uvicorn", "granian"
@@ -48,7 +49,8 @@ class RunningServer:
 
     def __init__(self, server: str, target: str, *, core: int | None = None) -> None:
         """Start it; `core` is the only one it is to run on."""
-        self.port = free_port()
+        self._until_stopped = contextlib.ExitStack()
+        self.port = self._until_stopped.enter_context(free_port())
         paths = [str(HERE), os.environ.get("PYTHONPATH", "")]
         self._process = subprocess.Popen(
             command(server, target, self.port),
@@ -103,6 +105,7 @@ class RunningServer:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
+        self._until_stopped.close()
 
     def _processes(self) -> list[int]:
         found = [self._process.pid]
@@ -122,12 +125,6 @@ def running(server: str, target: str, *, core: int | None = None) -> Iterator[Ru
         yield one
     finally:
         one.stop()
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port: int = listener.getsockname()[1]
-        return port
 
 
 def two_cores() -> tuple[int, int] | tuple[None, None]:

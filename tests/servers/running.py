@@ -13,6 +13,7 @@ import time
 from pathlib import Path
 
 import asgi_disconnect
+from asgi_disconnect.check.running import free_port
 
 from .configurations import Configuration
 from .http1 import Http1Client
@@ -47,7 +48,8 @@ class RunningServer:
         self._log = tempfile.TemporaryFile()  # noqa: SIM115
         self._read_up_to = 0
         self.complaints_expected = False
-        self.address = ("127.0.0.1", _free_port())
+        self._until_stopped = contextlib.ExitStack()
+        self.address = ("127.0.0.1", self._until_stopped.enter_context(free_port()))
         command = [part.format(port=self.address[1]) for part in configuration.command]
         package = str(Path(asgi_disconnect.__file__).parent.parent)
         path = os.pathsep.join(filter(None, [package, os.environ.get("PYTHONPATH")]))
@@ -167,9 +169,4 @@ class RunningServer:
             self.process.wait()
             self.journal.close()
             self._log.close()
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port: int = taken.getsockname()[1]
-        return port
+            self._until_stopped.close()
