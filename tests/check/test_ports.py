@@ -10,9 +10,12 @@ from asgi_disconnect.check.running import free_port
 
 
 def test_a_server_can_take_it() -> None:
-    with free_port() as port, socket.create_server(("127.0.0.1", port)) as server:
-        with socket.create_connection(("127.0.0.1", port)):
-            server.accept()[0].close()
+    with (
+        free_port() as port,
+        socket.create_server(("127.0.0.1", port)) as server,
+        socket.create_connection(("127.0.0.1", port)),
+    ):
+        server.accept()[0].close()
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere it cannot be held")
