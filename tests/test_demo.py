@@ -2,13 +2,14 @@
 
 import os
 import re
-import signal
 import subprocess
 import sys
 
 import pytest
 
 from asgi_disconnect.demo.screen import Progress
+
+from .interrupting import interrupt
 
 DEMO = (sys.executable, "-m", "asgi_disconnect", "demo")
 pytest.importorskip("uvicorn")
@@ -74,19 +75,8 @@ def test_progress_moves_in_one_line_on_a_terminal(
 
 @pytest.mark.skipif(os.name == "nt", reason="a signal to one process alone needs POSIX")
 def test_ctrl_c_ends_the_demo_and_its_server_without_a_traceback() -> None:
-    with subprocess.Popen(
-        DEMO, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    ) as running:
-        assert running.stdout is not None
-        while "handlers: #" not in running.stdout.readline():
-            assert running.poll() is None
-        running.send_signal(signal.SIGINT)
-        # The server holds the other end of this pipe: the end of the file says that it is gone.
-        try:
-            _, errors = running.communicate(timeout=20)
-        finally:
-            running.kill()
-    assert (running.returncode, errors.strip()) == (130, "")
+    ran = interrupt(DEMO, when="handlers: #", on="stdout")
+    assert (ran.returncode, ran.stderr.strip()) == (130, "")
 
 
 def test_without_uvicorn_the_demo_says_what_to_install() -> None:

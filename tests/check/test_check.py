@@ -2,7 +2,6 @@
 
 import json
 import os
-import signal
 import socket
 import subprocess
 import sys
@@ -16,6 +15,8 @@ import pytest
 import asgi_disconnect
 from asgi_disconnect.check import App, Request, Wanted, run
 from asgi_disconnect.check.servers import SERVERS
+
+from ..interrupting import interrupt
 
 SERVED = Path(__file__).parent / "served"
 INSTALLED = [each.name for each in SERVERS.values() if each.installed and each.by_default]
@@ -197,21 +198,12 @@ def test_a_port_in_use(capsys: pytest.CaptureFixture[str]) -> None:
 @uvicorn
 @pytest.mark.skipif(os.name == "nt", reason="a signal to one process alone needs POSIX")
 def test_ctrl_c_ends_it_and_its_servers() -> None:
-    with subprocess.Popen(
+    ran = interrupt(
         [sys.executable, "-m", "asgi_disconnect", "check", "checked:app", "--server", "uvicorn"],
+        when="staying",
+        on="stderr",
         cwd=SERVED,
         env=environment(),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    ) as running:
-        assert running.stderr is not None
-        while "staying" not in running.stderr.readline():
-            assert running.poll() is None
-        running.send_signal(signal.SIGINT)
-        try:
-            shown, errors = running.communicate(timeout=20)
-        finally:
-            running.kill()
-    assert (running.returncode, shown) == (130, "")
-    assert "Traceback" not in errors
+    )
+    assert (ran.returncode, ran.stdout) == (130, "")
+    assert "Traceback" not in ran.stderr
