@@ -206,7 +206,7 @@ class Exchange:
 
     def due(self) -> None:
         """It is time to watch: `watch_after` seconds have passed, and the app still runs."""
-        if self._response is COMPLETE:
+        if self._response is COMPLETE or self._over:
             return
         untouched = self._reader is HELD or (self._reader is IDLE and not self._asked)
         if untouched and expects_continue(self._headers):

@@ -1,4 +1,4 @@
-"""The guard on asyncio (uvloop too): two cancel scopes, a loop timer, and tasks only when needed.
+"""The guard on asyncio (uvloop too): two cancel scopes, a clock that all share, tasks when needed.
 
 Starting and cancelling a task costs ten times a cancel scope, so a request that ends within
 `watch_after` starts none (contract §2).  The app runs in the caller's task (§5), in a scope inside
@@ -20,6 +20,7 @@ import anyio
 
 from ..exchange import Exchange
 from ..types import App, Scope
+from .clock import clock_of
 
 logger: logging.Logger = logging.getLogger("asgi_disconnect")
 
@@ -55,7 +56,6 @@ class AsyncioGuard:
         "_reached",
         "_task",
         "_task_info",
-        "_timer",
     )
 
     def __init__(self, task: "asyncio.Task[Any]", loop: asyncio.AbstractEventLoop) -> None:
@@ -65,7 +65,6 @@ class AsyncioGuard:
         self._finishing: tuple[asyncio.Task[None], ...] = ()
         self._closed = False
         self._reached = False
-        self._timer: asyncio.Handle | None = None
         # How often somebody else had asked for the task's cancellation when we began.
         if sys.version_info >= (3, 11):
             self._cancellations = task.cancelling()
@@ -74,10 +73,13 @@ class AsyncioGuard:
 
     async def run(self, exchange: Exchange, app: App, scope: Scope, watch_after: float) -> Any:
         """Call `app` and return what it returns, or None if it was abandoned."""
-        if not watch_after:  # uvloop's timers count milliseconds
-            self._timer = self._loop.call_soon(self._due, exchange)
+        loop = self._loop
+        clock = None
+        if not watch_after:
+            loop.call_soon(exchange.due)
         elif watch_after != math.inf:
-            self._timer = self._loop.call_later(watch_after, self._due, exchange)
+            clock = clock_of(loop, watch_after)
+            clock.add(exchange, loop)
         new_scope = _scope_class()
         try:
             with new_scope() as self._outer_scope, new_scope() as self._app_scope:
@@ -92,8 +94,8 @@ class AsyncioGuard:
             if not exchange.abandoned or self._cancelled_by_others(unknown=True):
                 raise
         finally:
-            if self._timer is not None:
-                self._timer.cancel()
+            if clock is not None:
+                clock.discard(exchange)
             exchange.close()
             self._closed = True
             if self._children or self._finishing:
@@ -103,10 +105,6 @@ class AsyncioGuard:
             # Their cancellation came with ours, and an older anyio took both for ours.
             raise asyncio.CancelledError
         return None
-
-    def _due(self, exchange: Exchange) -> None:
-        self._timer = None  # it and the context that it keeps are not needed while we watch
-        exchange.due()
 
     def start(
         self, function: Callable[[], Coroutine[Any, Any, None]], *, finish: bool = False

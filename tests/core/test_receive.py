@@ -371,6 +371,26 @@ async def test_what_outlives_an_exchange_whose_watcher_never_began_is_not_left_w
     assert got == [DISCONNECT]
 
 
+async def test_what_outlives_an_exchange_that_ended_in_its_first_tick_is_not_left_waiting() -> None:
+    """Watching would have been due in the next."""
+    server = Server(REQUEST)
+    got = []
+    async with anyio.create_task_group() as outer:
+
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            async def read() -> None:
+                await ticks(10)
+                got.append(await receive())
+
+            outer.start_soon(read)
+
+        with anyio.fail_after(HUNG):
+            await server.run(app)
+            while not got:
+                await ticks(1)
+    assert got == [REQUEST]
+
+
 @pytest.mark.parametrize("after", range(6))
 async def test_a_surplus_message_ends_the_watcher_before_another_begins(after: int) -> None:
     """Two would be in the server's receive() at once."""

@@ -1,0 +1,78 @@
+"""One timer for all the exchanges of a loop that are not watched yet, instead of one for each.
+
+Hardly an exchange lives until it is watched, so that nearly every timer of its own would be made
+to be cancelled; and what is cancelled is given back at the end of the loop's turn only.
+"""
+
+import asyncio
+from contextvars import Context, copy_context
+from typing import Final, Protocol
+from weakref import WeakKeyDictionary, ref
+
+_EARLY: Final = 0.001
+"""Seconds by which a loop's clock may be coarse: uvloop's counts milliseconds."""
+
+
+class Waiting(Protocol):
+    """What waits for its time."""
+
+    def due(self) -> object:
+        """Called then."""
+        ...
+
+
+class Clock:
+    """Tells each exchange of one loop when `seconds` have passed since it began.
+
+    Nothing is left here of an exchange that has ended; the timer, which refers to none, runs out.
+    """
+
+    __slots__ = ("_context", "_runs", "_waiting", "loop", "seconds")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, seconds: float) -> None:
+        self.loop = ref(loop)
+        self.seconds = seconds
+        self._runs = False
+        self._waiting: dict[Waiting, tuple[float, Context]] = {}
+        self._context = Context()  # the timer is nobody's
+
+    def add(self, exchange: Waiting, loop: asyncio.AbstractEventLoop) -> None:
+        """Have `exchange.due()` called then, in the context of the caller."""
+        self._waiting[exchange] = loop.time() + self.seconds, copy_context()
+        if not self._runs:
+            self._runs = True
+            loop.call_later(self.seconds, self._tick, loop, context=self._context)
+
+    def discard(self, exchange: Waiting) -> None:
+        """Do not call it, if it has not been called."""
+        self._waiting.pop(exchange, None)
+
+    def _tick(self, loop: asyncio.AbstractEventLoop) -> None:
+        now = loop.time() + _EARLY
+        due: list[tuple[Waiting, Context]] = []
+        for exchange, (when, context) in self._waiting.items():
+            if when > now:
+                loop.call_at(when, self._tick, loop, context=self._context)
+                break
+            due.append((exchange, context))
+        else:
+            self._runs = False
+        for exchange, context in due:
+            del self._waiting[exchange]
+            loop.call_soon(exchange.due, context=context)
+
+
+_clocks: Final[WeakKeyDictionary[asyncio.AbstractEventLoop, dict[float, Clock]]] = (
+    WeakKeyDictionary()
+)
+_latest: Clock | None = None
+
+
+def clock_of(loop: asyncio.AbstractEventLoop, seconds: float) -> Clock:
+    """The loop's clock for so many seconds."""
+    global _latest
+    clock = _latest
+    if clock is None or clock.loop() is not loop or clock.seconds != seconds:
+        of_loop = _clocks.setdefault(loop, {})
+        clock = _latest = of_loop.get(seconds) or of_loop.setdefault(seconds, Clock(loop, seconds))
+    return clock

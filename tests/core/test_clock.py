@@ -1,0 +1,141 @@
+"""The clock that all requests of a loop share on asyncio: each is watched in its own time."""
+
+import asyncio
+import contextvars
+import gc
+import threading
+import weakref
+from typing import Any
+
+import anyio
+import pytest
+
+from asgi_disconnect import DisconnectMiddleware
+from asgi_disconnect.guards.clock import Clock, clock_of
+
+from .scripted import HUNG, LAST, REQUEST, START, Server, http_scope
+
+pytestmark = pytest.mark.anyio
+
+VARIABLE: contextvars.ContextVar[str] = contextvars.ContextVar("variable", default="unset")
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"  # on trio each has a task that sleeps
+
+
+class Waiting:
+    """Notes what is called, and in whose context."""
+
+    def __init__(self, name: str, calls: list[tuple[str, str]]) -> None:
+        self.name = name
+        self.calls = calls
+        self.called = asyncio.Event()
+
+    def due(self) -> None:
+        self.calls.append((self.name, VARIABLE.get()))
+        self.called.set()
+
+
+async def test_each_is_told_once_in_order_and_in_its_own_context() -> None:
+    loop = asyncio.get_running_loop()
+    clock, calls = Clock(loop, 0.02), []
+    names = ("first", "second", "third")
+    all_waiting = [Waiting(name, calls) for name in names]
+    with anyio.fail_after(HUNG):
+        for waiting in all_waiting:
+            VARIABLE.set(waiting.name)
+            clock.add(waiting, loop)
+            await asyncio.sleep(0.005)
+        VARIABLE.set("somebody else")
+        await all_waiting[-1].called.wait()
+        # The timer has run out by now, and starts anew.
+        clock.add(all_waiting[0], loop)
+        all_waiting[0].called.clear()
+        await all_waiting[0].called.wait()
+    assert calls == [*((name, name) for name in names), ("first", "somebody else")]
+
+
+async def test_who_is_gone_is_not_told_nor_kept_and_the_others_are() -> None:
+    loop = asyncio.get_running_loop()
+    clock, calls = Clock(loop, 0.01), []
+    gone, stays = Waiting("gone", calls), Waiting("stays", calls)
+    clock.add(gone, loop)
+    clock.add(stays, loop)
+    clock.discard(gone)
+    clock.discard(gone)  # as one does that has been told
+    reference = weakref.ref(gone)
+    del gone
+    assert reference() is None
+    with anyio.fail_after(HUNG):
+        await stays.called.wait()
+    assert calls == [("stays", "unset")]
+
+
+async def test_one_that_fails_harms_no_other() -> None:
+    class Failing(Waiting):
+        def due(self) -> None:
+            raise LookupError("of its own")
+
+    loop, failures = asyncio.get_running_loop(), []
+    loop.set_exception_handler(lambda _, context: failures.append(str(context["exception"])))
+    clock = Clock(loop, 0.001)
+    fails, stays = Failing("fails", []), Waiting("stays", [])
+    clock.add(fails, loop)
+    clock.add(stays, loop)
+    with anyio.fail_after(HUNG):
+        await stays.called.wait()
+    assert failures == ["of its own"]
+
+
+async def test_a_loop_has_one_clock_for_each_time_and_is_not_kept_by_them() -> None:
+    loop = asyncio.get_running_loop()
+    short = clock_of(loop, 1.0)
+    others: list[Any] = []
+
+    async def look() -> None:
+        others.extend((asyncio.get_running_loop(), clock_of(asyncio.get_running_loop(), 1.0)))
+
+    thread = threading.Thread(target=lambda: asyncio.run(look()))
+    thread.start()
+    thread.join()
+    assert clock_of(loop, 1.0) is short
+    assert clock_of(loop, 2.0) is not short
+    assert clock_of(loop, 2.0) is clock_of(loop, 2.0)
+    other_loop, other_clock = others
+    assert other_clock is not short
+    reference = weakref.ref(other_loop)
+    del other_loop, other_clock
+    others.clear()
+    gc.collect()
+    assert reference() is None
+
+
+async def test_requests_that_are_watched_together_are_each_watched_in_their_own_context() -> None:
+    seen: dict[str, set[str]] = {}
+
+    class Looking(Server):
+        async def receive(self) -> Any:
+            seen.setdefault(name_of[self], set()).add(VARIABLE.get())
+            return await super().receive()
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        assert (await receive())["type"] == "http.request"
+        assert (await receive())["type"] == "http.disconnect"
+        await send(START)
+        await send(LAST)
+
+    async def serve(server: Looking) -> None:
+        VARIABLE.set(name_of[server])
+        await middleware(http_scope(), server.receive, server.send)
+
+    middleware = DisconnectMiddleware(app, watch_after=0.001)
+    name_of = {Looking(REQUEST): "one", Looking(REQUEST): "another"}
+    with anyio.fail_after(HUNG):
+        tasks = [asyncio.ensure_future(serve(server)) for server in name_of]
+        await asyncio.sleep(0.01)
+        for server in name_of:
+            server.leave()
+        await asyncio.gather(*tasks)
+    assert seen == {"one": {"one"}, "another": {"another"}}
