@@ -38,7 +38,6 @@ class Exchange:
 
     __slots__ = (
         "_asked",
-        "_departure",
         "_disconnect",
         "_failure",
         "_guard",
@@ -55,6 +54,7 @@ class Exchange:
         "_server_receive",
         "_server_send",
         "_unread",
+        "departure_so_far",
     )
 
     def __init__(
@@ -78,26 +78,22 @@ class Exchange:
         self._disconnect: Message | None = None
         self._failure: BaseException | None = None
         self._news: anyio.Event | None = None
-        self._departure: Departure | None = None
-
-    @property
-    def departure_so_far(self) -> Departure | None:
+        self.departure_so_far: Departure | None = None
         """The client's departure, if it has happened or anybody has asked for it."""
-        return self._departure
 
     @property
     def departure(self) -> Departure:
         """The client's departure, which may not have happened.  From any thread."""
-        if self._departure is None:
+        if self.departure_so_far is None:
             with _creating:
-                if self._departure is None:
-                    self._departure = Departure(self._options, self._guard)
-        return self._departure
+                if self.departure_so_far is None:
+                    self.departure_so_far = Departure(self._options, self._guard)
+        return self.departure_so_far
 
     @property
     def abandoned(self) -> bool:
         """What the app raises is not the server's to hear of."""
-        return self._departure is not None and self._departure.abandoned
+        return self.departure_so_far is not None and self.departure_so_far.abandoned
 
     @property
     def complete(self) -> bool:
@@ -131,8 +127,8 @@ class Exchange:
                 self._begin_to_watch()
             elif reader is GONE:
                 # No checkpoint: whoever polls inside a cancelled scope must see it.
-                if self._departure is not None:
-                    self._departure.told = True
+                if self.departure_so_far is not None:
+                    self.departure_so_far.told = True
                 assert self._disconnect is not None
                 return self._disconnect
             elif reader is FAILED:
@@ -147,8 +143,8 @@ class Exchange:
 
     async def send(self, message: Message) -> None:
         """The app's `send`."""
-        if self._departure is not None and self._departure.cause is not None:
-            await self._send_to_nobody(message, self._departure)
+        if self.departure_so_far is not None and self.departure_so_far.cause is not None:
+            await self._send_to_nobody(message, self.departure_so_far)
             return
         # Before the await: hypercorn hands over "disconnect" inside the last send.
         self._response = advance(self._response, message)
@@ -364,8 +360,8 @@ class Exchange:
         self._over = True
         self._reader = TABLE[self._reader][Event.CLOSE]
         self._failure = None
-        if self._departure is not None:
-            self._departure.close()
+        if self.departure_so_far is not None:
+            self.departure_so_far.close()
         if self._unread is not None and self._unread.spooled:
             self._guard.start(self._unread.aclose, finish=True)
 

@@ -85,7 +85,7 @@ class ReportedExchange(Exchange):
 
     async def send(self, message: Message) -> None:
         """The app's `send`."""
-        dropped = self._departure is not None and self._departure.drops
+        dropped = self.departure_so_far is not None and self.departure_so_far.drops
         await super().send(message)
         if dropped:
             return
@@ -112,14 +112,14 @@ class ReportedExchange(Exchange):
         """The app has ended, and the watcher is about to."""
         super().close()
         scope, self._scope = self._scope, None  # which refers to us
-        if scope is None or self._departure is None or self._departure.cause is None:
+        if scope is None or self.departure_so_far is None or self.departure_so_far.cause is None:
             return
         now = time.monotonic()
         report = DisconnectReport(
             scope=scope,
             phase=self._phase,
-            outcome=self._departure.outcome,
-            cause=self._departure.cause,
+            outcome=self.departure_so_far.outcome,
+            cause=self.departure_so_far.cause,
             seconds_since_start=now - self._started,
             seconds_to_end=now - self._left_at,
             bytes_received=self._received,

@@ -1,9 +1,9 @@
-"""The guard on asyncio (uvloop too): two cancel scopes, a clock that all share, tasks when needed.
+"""The guard on asyncio (uvloop too): a cancel scope, a clock that all share, tasks when needed.
 
 Starting and cancelling a task costs ten times a cancel scope, so a request that ends within
-`watch_after` starts none (contract §2).  The app runs in the caller's task (§5), in a scope inside
-the scope that is cancelled: raising the inner one's shield once the cancellation has been delivered
-keeps anyio from delivering it again to the cleanup that it started (§4.4).
+`watch_after` starts none (contract §2).  The app runs in the caller's task (§5), in a scope that is
+cancelled only when its cleanup has had its time: anyio would cancel every await of that (§4.4).
+What cancels the app is the task's own `cancel()`, once, at an await where anyio would have done it.
 """
 
 import asyncio
@@ -28,6 +28,9 @@ logger: logging.Logger = logging.getLogger("asgi_disconnect")
 # that was about to run, then longer for one inside a shield of its own.
 _PAUSES = (0.0, 0.0, 0.001, 0.002, 0.005)
 
+_OURS = "the client has left"
+"""What is said with a cancellation of ours."""
+
 _TICKS_OF_A_BUSY_APP = 5
 """How long a task that is never still is waited for before it is cancelled."""
 
@@ -46,16 +49,15 @@ class AsyncioGuard:
     """Runs one app, and whatever is to run beside it, on asyncio."""
 
     __slots__ = (
-        "_app_scope",
+        "_asked",
         "_cancellations",
         "_children",
         "_closed",
         "_finishing",
         "_loop",
-        "_outer_scope",
-        "_reached",
+        "_scope",
         "_task",
-        "_task_info",
+        "_wanted",
     )
 
     def __init__(self, task: "asyncio.Task[Any]", loop: asyncio.AbstractEventLoop) -> None:
@@ -64,12 +66,11 @@ class AsyncioGuard:
         self._children: tuple[asyncio.Task[None], ...] = ()
         self._finishing: tuple[asyncio.Task[None], ...] = ()
         self._closed = False
-        self._reached = False
+        self._asked = 0
+        self._wanted = False
         # How often somebody else had asked for the task's cancellation when we began.
         if sys.version_info >= (3, 11):
             self._cancellations = task.cancelling()
-        else:
-            self._task_info = anyio.get_current_task()
 
     async def run(self, exchange: Exchange, app: App, scope: Scope, watch_after: float) -> Any:
         """Call `app` and return what it returns, or None if it was abandoned."""
@@ -80,29 +81,27 @@ class AsyncioGuard:
         elif watch_after != math.inf:
             clock = clock_of(loop, watch_after)
             clock.add(exchange, loop)
-        new_scope = _scope_class()
         try:
-            with new_scope() as self._outer_scope, new_scope() as self._app_scope:
+            with _scope_class()() as self._scope:
                 return await app(scope, exchange.receive, exchange.send)
         except Exception as error:
             if not exchange.abandoned:
                 raise
             logger.debug("the app ended with an error after its client had left", exc_info=error)
-        except asyncio.CancelledError:
-            # What leaves the scope need not be anyio's even if all that was asked for is ours:
-            # asyncio.TaskGroup, in Django 6.1, cancels its task anew and without anyio's message.
-            if not exchange.abandoned or self._cancelled_by_others(unknown=True):
+        except asyncio.CancelledError as error:
+            if not exchange.abandoned or self._cancelled_by_others(error):
                 raise
         finally:
             if clock is not None:
                 clock.discard(exchange)
             exchange.close()
             self._closed = True
+            others = self._cancelled_by_others()
+            self._take_back()
             if self._children or self._finishing:
                 await self._end_children()
                 exchange.closed()
-        if self._cancelled_by_others(unknown=False):
-            # Their cancellation came with ours, and an older anyio took both for ours.
+        if others:  # and the app made another error of it
             raise asyncio.CancelledError
         return None
 
@@ -136,15 +135,15 @@ class AsyncioGuard:
         before, _ = self._position()
         for _ in range(_TICKS_OF_A_BUSY_APP):
             await asyncio.sleep(0)
-            now, waits = self._position()
-            if waits and now == before:
+            now, futures = self._position()
+            if now == before and not all(future.done() for future in futures):
                 return
             before = now
 
-    def _position(self) -> tuple[list[tuple[int, object]], bool]:
+    def _position(self) -> "tuple[list[tuple[int, object]], list[asyncio.Future[Any]]]":
         """Where the task is: each coroutine that it is in, and the instruction there.
 
-        And whether what it waits for there is yet to come.
+        And the future that it waits for there, if it is one.
         """
         position: list[tuple[int, object]] = []
         last: Any = None
@@ -155,34 +154,45 @@ class AsyncioGuard:
             last = awaited
             awaited = getattr(awaited, "cr_await", None) or getattr(awaited, "gi_yieldfrom", None)
         # The innermost is a future's iterator, which refers to the future.
-        futures = [each for each in gc.get_referents(last) if asyncio.isfuture(each)]
-        return position, any(not future.done() for future in futures)
+        return position, [each for each in gc.get_referents(last) if asyncio.isfuture(each)]
 
     async def cancel_app(self) -> None:
-        """Cancel the app once, and return when it has been reached.
+        """Cancel the app once, and return when that has been done.
 
-        The first delivery and the raising of the shield are one step: a tick later anyio would
-        deliver a second time, into the cleanup.  But a shield raised over a task that has not been
-        reached, since it was about to run or is inside a shield of its own, would lose the
-        cancellation; so the shield is lowered and raised again until it has been.
+        Where it is inside a shield of its own, or about to be given what it has waited for, which
+        would be lost, it is cancelled later.
         """
+        self._wanted = True
         pauses = iter(_PAUSES)
         pause = 0.0
-        before = self._requests()
-        self._outer_scope.cancel()
-        self._app_scope.shield = True
-        self._reached = self._is_reached(before)
-        while not self._reached:
-            pause = next(pauses, pause)
-            await anyio.sleep(pause)
-            if not self._reached:
-                self._app_scope.shield = False
-                self._app_scope.shield = True
-                self._reached = self._is_reached(before)
+        before: list[asyncio.Future[Any]] = []
+        while self._wanted:
+            _, futures = self._position()
+            # What is still there a tick later is not what it waits for.
+            done = [future for future in futures if future.done() and future not in before]
+            if not done and not self._is_shielded():
+                self._cancel()
+            else:
+                before = futures
+                pause = next(pauses, pause)
+                await anyio.sleep(pause)
+
+    def _cancel(self) -> None:
+        self._wanted = False
+        self._asked += 1
+        self._task.cancel(_OURS)
+
+    def _is_shielded(self) -> bool:
+        shielded = _is_shielded(self._task, self._scope)
+        if shielded is None:  # an anyio that is made in another way: it knows by itself
+            self._wanted = False
+            self._scope.cancel()
+            return True
+        return shielded
 
     def cancel_for_good(self) -> None:
         """Cancel the app at every await from now on."""
-        self._app_scope.shield = False
+        self._scope.cancel()
 
     async def checkpoint(self) -> None:
         """Called by the app itself: be reached here by a cancellation that has not reached it.
@@ -190,42 +200,38 @@ class AsyncioGuard:
         An app that is hardly ever outside shields of its own, as one that streams from a thread,
         would else be reached by luck.
         """
-        if self._reached or not self._outer_scope.cancel_called:
-            await asyncio.sleep(0)
-            return
-        self._reached = True
-        self._app_scope.shield = False
-        try:
-            await asyncio.sleep(0)
-        finally:
-            self._app_scope.shield = True
+        if self._wanted and asyncio.current_task() is self._task and not self._is_shielded():
+            self._cancel()
+        await asyncio.sleep(0)
 
     if sys.version_info >= (3, 11):
 
-        def _requests(self) -> int:
-            return self._task.cancelling()
+        def _cancelled_by_others(self, error: BaseException | None = None) -> bool:
+            """Whether somebody else has asked for it, as well."""
+            return self._task.cancelling() - self._asked > self._cancellations
 
-        def _is_reached(self, before: int) -> bool:
-            return self._task.cancelling() > before
-
-        def _cancelled_by_others(self, unknown: bool) -> bool:
-            """Whether somebody else asked for it; anyio has taken back what we asked for."""
-            return self._task.cancelling() > self._cancellations
+        def _take_back(self) -> None:
+            while self._asked and self._task.cancelling() > self._cancellations:
+                self._task.uncancel()
+                self._asked -= 1
+            self._asked = 0
 
         def _repeat_cancellation(self, error: asyncio.CancelledError) -> None:
             self._task.cancel(*error.args)
             self._task.uncancel()
     else:
-        # Python 3.10 does not count the requests.
+        # Python 3.10 does not count the requests, but hands on what was said with them.
 
-        def _requests(self) -> int:
-            return 0
+        def _cancelled_by_others(self, error: BaseException | None = None) -> bool:
+            """Whether somebody else has asked for it: `error` was not raised for us."""
+            while isinstance(error, asyncio.CancelledError) and _OURS not in error.args:
+                if not isinstance(error.__context__, asyncio.CancelledError):
+                    return True
+                error = error.__context__
+            return False
 
-        def _is_reached(self, before: int) -> bool:
-            return self._task_info.has_pending_cancellation()
-
-        def _cancelled_by_others(self, unknown: bool) -> bool:
-            return unknown
+        def _take_back(self) -> None:
+            pass
 
         def _repeat_cancellation(self, error: asyncio.CancelledError) -> None:
             self._task.cancel(*error.args)
@@ -247,7 +253,7 @@ class AsyncioGuard:
                         break
                     await asyncio.wait(children)
                 except asyncio.CancelledError as error:
-                    if self._cancelled_by_others(unknown=True):
+                    if self._cancelled_by_others(error):
                         deferred = error
         for child in children:
             if not child.cancelled():
@@ -263,3 +269,27 @@ def _with(
 ) -> "tuple[asyncio.Task[None], ...]":
     """`child`, and those of the others that still run."""
     return (*(other for other in others if not other.done()), child)
+
+
+def _is_shielded(task: "asyncio.Task[Any]", scope: anyio.CancelScope) -> bool | None:
+    """Whether a shield inside `scope` protects `task`, which runs in it; None if it is not found.
+
+    anyio tells only a task itself.  But a scope refers to the set of the tasks that are directly in
+    it, and to the set of the scopes in it, whatever these are called.
+    """
+    for each in _contents(scope):
+        if each is task:
+            return False
+    for inner in _contents(scope):
+        if isinstance(inner, _scope_class()):
+            found = _is_shielded(task, inner)
+            if found is not None:
+                return found or inner.shield
+    return None
+
+
+def _contents(scope: anyio.CancelScope) -> list[Any]:
+    referents = gc.get_referents(scope)
+    for attributes in [each for each in referents if isinstance(each, dict)]:
+        referents += attributes.values()
+    return [each for contents in referents if isinstance(contents, set) for each in contents]

@@ -1,7 +1,8 @@
 """Cleanup that our cancellation began is allowed to finish (contract §4.4)."""
 
 import asyncio
-import sys
+import functools
+import itertools
 import threading
 from typing import Any
 
@@ -10,8 +11,9 @@ import anyio.to_thread
 import pytest
 
 from asgi_disconnect import current_disconnect
+from asgi_disconnect.guards import on_asyncio
 
-from .scripted import MORE, REQUEST, START, Server, ticks
+from .scripted import HUNG, MORE, REQUEST, START, Server, ticks
 from .test_cancellation import only_asyncio
 
 pytestmark = pytest.mark.anyio
@@ -97,6 +99,111 @@ async def test_a_handler_inside_its_own_shield_is_cancelled_when_it_leaves_it() 
 
     assert await server.run(app) is None
     assert events == ["shielded", "cleaned up"]
+
+
+@only_asyncio
+async def test_a_shield_is_found_wherever_it_is() -> None:
+    """Around other scopes, or in them, in the app's own task; one of another task is none."""
+    shield = functools.partial(anyio.CancelScope, shield=True)
+    for kinds in itertools.product((anyio.CancelScope, shield), repeat=3):
+        server = Server(REQUEST)
+        events: list[str] = []
+
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            async def another() -> None:
+                with shield():
+                    await ticks(30)
+
+            await receive()
+            server.leave()  # noqa: B023
+            outermost, inner, innermost = kinds  # noqa: B023
+            with outermost():
+                async with anyio.create_task_group() as tasks:
+                    tasks.start_soon(another)
+                    with inner(), anyio.move_on_after(HUNG), innermost():
+                        await ticks(50)
+                        events.append("shielded")  # noqa: B023
+            await anyio.sleep_forever()
+
+        with anyio.fail_after(HUNG):
+            assert await server.run(app) is None
+        assert events == ["shielded"] * (shield in kinds), kinds
+
+
+@only_asyncio
+@pytest.mark.parametrize("leave_after", range(8))
+async def test_what_is_on_its_way_to_the_handler_is_not_lost(leave_after: int) -> None:
+    """A task that is cancelled when it is about to run loses what its await has brought."""
+    server = Server(REQUEST)
+    slots: list[asyncio.Future[int]] = []
+    put, got = itertools.count(), []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await receive()
+        while True:
+            slots.append(asyncio.get_running_loop().create_future())
+            got.append(await slots[0])
+
+    async def feed() -> None:
+        while not stopped.is_set():
+            if slots and len(got) < 100:
+                slots.pop().set_result(next(put))
+            if len(got) == leave_after:
+                server.leave()
+            await ticks(1)
+
+    stopped = anyio.Event()
+    with anyio.fail_after(HUNG):
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(feed)
+            assert await server.run(app) is None
+            stopped.set()
+    assert got == list(range(next(put)))
+
+
+@only_asyncio
+async def test_what_only_looks_as_if_it_were_on_its_way_is_not_waited_for() -> None:
+    """A future that is done beside the one that is awaited, in an awaitable of somebody's own."""
+    server = Server(REQUEST)
+
+    class Odd:
+        def __await__(self) -> Any:
+            done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            done.set_result(None)
+            pending: Any = asyncio.get_running_loop().create_future()
+            pending._asyncio_future_blocking = True
+            yield pending
+            done.result()
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await receive()
+        server.leave()
+        await Odd()
+
+    with anyio.fail_after(HUNG):
+        assert await server.run(app) is None
+
+
+@only_asyncio
+async def test_an_anyio_that_is_made_otherwise_is_left_to_cancel_by_itself(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Shields hold then, but what awaits in cleanup is cancelled again."""
+    monkeypatch.setattr(on_asyncio, "_contents", lambda scope: [])
+    server = Server(REQUEST)
+    events = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await receive()
+        server.leave()
+        with anyio.CancelScope(shield=True):
+            await ticks(50)
+            events.append("shielded")
+        await anyio.sleep_forever()
+
+    with anyio.fail_after(HUNG):
+        assert await server.run(app) is None
+    assert events == ["shielded"]
 
 
 @only_asyncio
@@ -195,10 +302,6 @@ async def test_a_handler_that_swallows_the_cancellation_is_cancelled_again() -> 
 
 
 @only_asyncio
-@pytest.mark.skipif(
-    sys.version_info < (3, 11),
-    reason="3.10 does not count cancellations: what waits for a task may be reached twice",
-)
 @pytest.mark.parametrize("wait", range(1, 6))
 async def test_a_task_that_the_handler_waits_for_is_cancelled_once(wait: int) -> None:
     server = Server(REQUEST)
