@@ -14,7 +14,7 @@ import logging
 import math
 import sys
 from collections.abc import Callable, Coroutine
-from typing import Any
+from typing import Any, cast
 
 import anyio
 
@@ -289,7 +289,9 @@ def _is_shielded(task: "asyncio.Task[Any]", scope: anyio.CancelScope) -> bool | 
 
 
 def _contents(scope: anyio.CancelScope) -> list[Any]:
-    referents = gc.get_referents(scope)
-    for attributes in [each for each in referents if isinstance(each, dict)]:
-        referents += attributes.values()
-    return [each for contents in referents if isinstance(contents, set) for each in contents]
+    referents: list[Any] = gc.get_referents(scope)
+    for each in tuple(referents):
+        if isinstance(each, dict):  # its attributes, where it has no slots
+            referents += cast("dict[str, Any]", each).values()
+    sets = [cast("set[Any]", each) for each in referents if isinstance(each, set)]
+    return [each for contents in sets for each in contents]
