@@ -14,7 +14,7 @@ import logging
 import math
 import sys
 from collections.abc import Callable, Coroutine
-from typing import Any, cast
+from typing import Any
 
 import anyio
 
@@ -75,7 +75,7 @@ class AsyncioGuard:
     async def run(self, exchange: Exchange, app: App, scope: Scope, watch_after: float) -> Any:
         """Call `app` and return what it returns, or None if it was abandoned."""
         loop = self._loop
-        clock = None
+        clock, others = None, False
         if not watch_after:
             loop.call_soon(exchange.due)
         elif watch_after != math.inf:
@@ -96,9 +96,9 @@ class AsyncioGuard:
                 clock.discard(exchange)
             exchange.close()
             self._closed = True
-            others = self._cancelled_by_others()
-            self._take_back()
             if self._children or self._finishing:
+                others = self._cancelled_by_others()
+                self._take_back()
                 await self._end_children()
                 exchange.closed()
         if others:  # and the app made another error of it
@@ -290,8 +290,8 @@ def _is_shielded(task: "asyncio.Task[Any]", scope: anyio.CancelScope) -> bool | 
 
 def _contents(scope: anyio.CancelScope) -> list[Any]:
     referents: list[Any] = gc.get_referents(scope)
-    for each in tuple(referents):
-        if isinstance(each, dict):  # its attributes, where it has no slots
-            referents += cast("dict[str, Any]", each).values()
-    sets = [cast("set[Any]", each) for each in referents if isinstance(each, set)]
+    attributes: list[dict[str, Any]] = [each for each in referents if type(each) is dict]
+    for each in attributes:  # where a scope has no slots
+        referents += each.values()
+    sets: list[set[Any]] = [each for each in referents if type(each) is set]
     return [each for contents in sets for each in contents]
