@@ -246,8 +246,8 @@ class AsyncioGuard:
             while True:
                 try:
                     # Mostly this is enough.  It also collects what may be left of a cancellation
-                    # of ours: before Python 3.13 the one that asyncio.TaskGroup made of it
-                    # outlives the scope.
+                    # of ours that the app did not live to see, or that asyncio.TaskGroup made of
+                    # it: before Python 3.13 such a one outlives its being taken back.
                     await asyncio.sleep(0)
                     if all(child.done() for child in children):
                         break
