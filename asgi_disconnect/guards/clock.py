@@ -30,8 +30,8 @@ class Clock:
     __slots__ = ("_context", "_runs", "_waiting", "loop", "seconds")
 
     def __init__(self, loop: asyncio.AbstractEventLoop, seconds: float) -> None:
-        self.loop = ref(loop)
-        self.seconds = seconds
+        self.loop: ref[asyncio.AbstractEventLoop] = ref(loop)
+        self.seconds: float = seconds
         self._runs = False
         self._waiting: dict[Waiting, tuple[float, Context]] = {}
         self._context = Context()  # the timer is nobody's
