@@ -69,10 +69,8 @@ class Exchange:
         self._server_send = send
         self._reader: Reader = IDLE
         self._response: Response = NOT_STARTED
-        self._asked = False
+        self._asked = self._over = self._request_complete = False
         self._listening = 0
-        self._over = False
-        self._request_complete = False
         self._received: int = 0
         self._unread: Body | None = None
         self._disconnect: Message | None = None

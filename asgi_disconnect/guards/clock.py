@@ -27,30 +27,27 @@ class Clock:
     Nothing is left here of an exchange that has ended; the timer, which refers to none, runs out.
     """
 
-    __slots__ = ("_context", "_runs", "_waiting", "loop", "seconds")
+    __slots__ = ("_context", "_runs", "loop", "seconds", "waiting")
 
     def __init__(self, loop: asyncio.AbstractEventLoop, seconds: float) -> None:
         self.loop: ref[asyncio.AbstractEventLoop] = ref(loop)
         self.seconds: float = seconds
         self._runs = False
-        self._waiting: dict[Waiting, tuple[float, Context]] = {}
+        self.waiting: dict[Waiting, tuple[float, Context]] = {}
+        """Whoever has not been told, and when and how it is to be; one that has ended goes."""
         self._context = Context()  # the timer is nobody's
 
     def add(self, exchange: Waiting, loop: asyncio.AbstractEventLoop) -> None:
         """Have `exchange.due()` called then, in the context of the caller."""
-        self._waiting[exchange] = loop.time() + self.seconds, copy_context()
+        self.waiting[exchange] = loop.time() + self.seconds, copy_context()
         if not self._runs:
             self._runs = True
             loop.call_later(self.seconds, self._tick, loop, context=self._context)
 
-    def discard(self, exchange: Waiting) -> None:
-        """Do not call it, if it has not been called."""
-        self._waiting.pop(exchange, None)
-
     def _tick(self, loop: asyncio.AbstractEventLoop) -> None:
         now = loop.time() + _EARLY
         due: list[tuple[Waiting, Context]] = []
-        for exchange, (when, context) in self._waiting.items():
+        for exchange, (when, context) in self.waiting.items():
             if when > now:
                 loop.call_at(when, self._tick, loop, context=self._context)
                 break
@@ -58,7 +55,7 @@ class Clock:
         else:
             self._runs = False
         for exchange, context in due:
-            del self._waiting[exchange]
+            del self.waiting[exchange]
             loop.call_soon(exchange.due, context=context)
 
 

@@ -65,9 +65,8 @@ class AsyncioGuard:
         self._loop = loop
         self._children: tuple[asyncio.Task[None], ...] = ()
         self._finishing: tuple[asyncio.Task[None], ...] = ()
-        self._closed = False
+        self._closed = self._wanted = False
         self._asked = 0
-        self._wanted = False
         # How often somebody else had asked for the task's cancellation when we began.
         if sys.version_info >= (3, 11):
             self._cancellations = task.cancelling()
@@ -93,7 +92,7 @@ class AsyncioGuard:
                 raise
         finally:
             if clock is not None:
-                clock.discard(exchange)
+                clock.waiting.pop(exchange, None)
             exchange.close()
             self._closed = True
             if self._children or self._finishing:
