@@ -1,10 +1,10 @@
 """The gain is not lost unnoticed: what we add to a quick request, against what it is made of.
 
 The reference is timed in the same run and in turns with ours, so that neither the machine nor what
-else it does matters: two bare cancel scopes and a loop timer, which a plain design would need for the
-contract (§4.4, §2).  Ours was 0.7 to 0.9 of it when this was written, on a busy machine, although it
-does far more: it has one scope and shares its timer, and `anyio.CancelScope()` looks the back end up
-for each scope, which we do once.
+else it does matters: two bare cancel scopes and a loop timer, which a plain design would need for
+the contract (§4.4, §2).  Ours was 0.7 to 0.9 of it when this was written, on a busy machine, though
+it does far more: it has one scope and shares its timer, and `anyio.CancelScope()` looks the back
+end up for each scope, which we do once.
 """
 
 import asyncio
