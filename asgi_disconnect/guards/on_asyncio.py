@@ -66,7 +66,7 @@ class AsyncioGuard:
         self._children: tuple[asyncio.Task[None], ...] = ()
         self._finishing: tuple[asyncio.Task[None], ...] = ()
         self._closed = self._wanted = False
-        self._asked = 0
+        self._asked = 0  # how often we have asked for the task's cancellation: once at most
         # How often somebody else had asked for the task's cancellation when we began.
         if sys.version_info >= (3, 11):
             self._cancellations = task.cancelling()
@@ -168,26 +168,23 @@ class AsyncioGuard:
         while self._wanted:
             _, futures = self._position()
             # What is still there a tick later is not what it waits for.
-            done = [future for future in futures if future.done() and future not in before]
-            if not done and not self._is_shielded():
-                self._cancel()
-            else:
+            if not any(future.done() and future not in before for future in futures):
+                self._cancel_outside_shields()
+            if self._wanted:
                 before = futures
                 pause = next(pauses, pause)
                 await anyio.sleep(pause)
 
-    def _cancel(self) -> None:
-        self._wanted = False
-        self._asked += 1
-        self._task.cancel(_OURS)
-
-    def _is_shielded(self) -> bool:
+    def _cancel_outside_shields(self) -> None:
         shielded = _is_shielded(self._task, self._scope)
+        if shielded:
+            return
+        self._wanted = False
         if shielded is None:  # an anyio that is made in another way: it knows by itself
-            self._wanted = False
             self._scope.cancel()
-            return True
-        return shielded
+        else:
+            self._asked = 1
+            self._task.cancel(_OURS)
 
     def cancel_for_good(self) -> None:
         """Cancel the app at every await from now on."""
@@ -199,8 +196,8 @@ class AsyncioGuard:
         An app that is hardly ever outside shields of its own, as one that streams from a thread,
         would else be reached by luck.
         """
-        if self._wanted and asyncio.current_task() is self._task and not self._is_shielded():
-            self._cancel()
+        if self._wanted and asyncio.current_task() is self._task:
+            self._cancel_outside_shields()
         await asyncio.sleep(0)
 
     if sys.version_info >= (3, 11):
@@ -210,9 +207,8 @@ class AsyncioGuard:
             return self._task.cancelling() - self._asked > self._cancellations
 
         def _take_back(self) -> None:
-            while self._asked and self._task.cancelling() > self._cancellations:
+            if self._asked and self._task.cancelling() > self._cancellations:
                 self._task.uncancel()
-                self._asked -= 1
             self._asked = 0
 
         def _repeat_cancellation(self, error: asyncio.CancelledError) -> None:

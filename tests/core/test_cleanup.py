@@ -188,7 +188,7 @@ async def test_what_only_looks_as_if_it_were_on_its_way_is_not_waited_for() -> N
 async def test_an_anyio_that_is_made_otherwise_is_left_to_cancel_by_itself(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Shields hold then, but what awaits in cleanup is cancelled again."""
+    """Its shields hold then."""
     monkeypatch.setattr(on_asyncio, "_contents", lambda scope: [])
     server = Server(REQUEST)
     events = []
