@@ -77,8 +77,8 @@ class Guard(Protocol):
     async def cancel_app(self) -> None:
         """Cancel the app, once where that can be had, and return when it has been reached."""
 
-    def cancel_for_good(self) -> None:
-        """Cancel the app at every await from now on."""
+    async def cancel_for_good(self) -> None:
+        """Cancel the app at every await from now on, until it ends."""
 
     async def checkpoint(self) -> None:
         """Called by the app itself: be reached here by a cancellation that has not reached it."""
@@ -208,7 +208,7 @@ class Departure:
         await guard.cancel_app()
         await anyio.sleep(options.cleanup_timeout)
         self.overran = True
-        guard.cancel_for_good()
+        await guard.cancel_for_good()
 
     # What a handle asks for
 

@@ -8,7 +8,8 @@ import functools
 import logging
 from typing import TYPE_CHECKING
 
-from .on_asyncio import AsyncioGuard
+from . import shields
+from .on_asyncio import AsyncioGuard, AsyncioGuardWithScope
 
 if TYPE_CHECKING:
     from .on_trio import TrioGuard
@@ -31,7 +32,8 @@ def guard_for_caller() -> "AsyncioGuard | TrioGuard | None":
         # what enters a cancel scope there mixes with the others', and cancels nothing.
         _warn_of_tasks_that_cannot_be_cancelled()
         return None
-    return AsyncioGuard(task, loop)
+    kind = AsyncioGuard if shields.can_be_seen() else AsyncioGuardWithScope
+    return kind(task, loop)
 
 
 def _guard_on_trio() -> "TrioGuard | None":

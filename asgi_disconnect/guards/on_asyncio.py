@@ -1,14 +1,13 @@
-"""The guard on asyncio (uvloop too): a cancel scope, a clock that all share, tasks when needed.
+"""The guard on asyncio (uvloop too): a clock that all share, and tasks when they are needed.
 
 Starting and cancelling a task costs ten times a cancel scope, so a request that ends within
-`watch_after` starts none (contract §2).  The app runs in the caller's task (§5), in a scope that is
-cancelled only when its cleanup has had its time: anyio would cancel every await of that (§4.4).
-What cancels the app is the task's own `cancel()`, once, at an await where anyio would have done it.
+`watch_after` starts none (contract §2).  The app runs in the caller's task (§5), and in no scope of
+ours: what cancels it is the task's own `cancel()`, at an await where anyio would have done it, and
+once, where anyio would cancel every await of the cleanup too (§4.4).
 """
 
 import asyncio
 import contextlib
-import functools
 import gc
 import logging
 import math
@@ -19,8 +18,9 @@ from typing import Any
 import anyio
 
 from ..exchange import Exchange
-from ..types import App, Scope
+from ..types import App, Receive, Scope, Send
 from .clock import clock_of
+from .shields import innermost_scope, is_shielded
 
 logger: logging.Logger = logging.getLogger("asgi_disconnect")
 
@@ -35,16 +35,6 @@ _TICKS_OF_A_BUSY_APP = 5
 """How long a task that is never still is waited for before it is cancelled."""
 
 
-@functools.cache
-def _scope_class() -> type[anyio.CancelScope]:
-    """The class of this back end's cancel scopes.
-
-    `anyio.CancelScope()` looks the back end up for every scope and initialises the scope twice,
-    which together costs as much as entering and leaving it.
-    """
-    return type(anyio.CancelScope())
-
-
 class AsyncioGuard:
     """Runs one app, and whatever is to run beside it, on asyncio."""
 
@@ -55,7 +45,7 @@ class AsyncioGuard:
         "_closed",
         "_finishing",
         "_loop",
-        "_scope",
+        "_outside",
         "_task",
         "_wanted",
     )
@@ -66,7 +56,8 @@ class AsyncioGuard:
         self._children: tuple[asyncio.Task[None], ...] = ()
         self._finishing: tuple[asyncio.Task[None], ...] = ()
         self._closed = self._wanted = False
-        self._asked = 0  # how often we have asked for the task's cancellation: once at most
+        self._outside = innermost_scope(task)
+        self._asked = 0  # how often we have asked for the task's cancellation
         # How often somebody else had asked for the task's cancellation when we began.
         if sys.version_info >= (3, 11):
             self._cancellations = task.cancelling()
@@ -81,8 +72,7 @@ class AsyncioGuard:
             clock = clock_of(loop, watch_after)
             clock.add(exchange, loop)
         try:
-            with _scope_class()() as self._scope:
-                return await app(scope, exchange.receive, exchange.send)
+            return await app(scope, exchange.receive, exchange.send)
         except Exception as error:
             if not exchange.abandoned:
                 raise
@@ -176,19 +166,16 @@ class AsyncioGuard:
                 await anyio.sleep(pause)
 
     def _cancel_outside_shields(self) -> None:
-        shielded = _is_shielded(self._task, self._scope)
-        if shielded:
-            return
-        self._wanted = False
-        if shielded is None:  # an anyio that is made in another way: it knows by itself
-            self._scope.cancel()
-        else:
-            self._asked = 1
+        if not is_shielded(self._task, self._outside):
+            self._wanted = False
+            self._asked += 1
             self._task.cancel(_OURS)
 
-    def cancel_for_good(self) -> None:
-        """Cancel the app at every await from now on."""
-        self._scope.cancel()
+    async def cancel_for_good(self) -> None:
+        """Cancel the app at every await from now on, until it ends."""
+        while True:
+            await self.cancel_app()
+            await asyncio.sleep(0)
 
     async def checkpoint(self) -> None:
         """Called by the app itself: be reached here by a cancellation that has not reached it.
@@ -207,8 +194,9 @@ class AsyncioGuard:
             return self._task.cancelling() - self._asked > self._cancellations
 
         def _take_back(self) -> None:
-            if self._asked and self._task.cancelling() > self._cancellations:
+            while self._asked and self._task.cancelling() > self._cancellations:
                 self._task.uncancel()
+                self._asked -= 1
             self._asked = 0
 
         def _repeat_cancellation(self, error: asyncio.CancelledError) -> None:
@@ -237,7 +225,7 @@ class AsyncioGuard:
             child.cancel()
         children = (*self._children, *self._finishing)
         deferred = None
-        with _scope_class()(shield=True):
+        with anyio.CancelScope(shield=True):
             while True:
                 try:
                     # Mostly this is enough.  It also collects what may be left of a cancellation
@@ -266,27 +254,24 @@ def _with(
     return (*(other for other in others if not other.done()), child)
 
 
-def _is_shielded(task: "asyncio.Task[Any]", scope: anyio.CancelScope) -> bool | None:
-    """Whether a shield inside `scope` protects `task`, which runs in it; None if it is not found.
+class AsyncioGuardWithScope(AsyncioGuard):
+    """The same, for an anyio of tomorrow's whose shields cannot be seen.
 
-    anyio tells only a task itself.  But a scope refers to the set of the tasks that are directly in
-    it, and to the set of the scopes in it, whatever these are called.
+    One scope is around the app, and anyio cancels: the shields hold, but cleanup that awaits is
+    cancelled at once.
     """
-    for each in _contents(scope):
-        if each is task:
-            return False
-    for inner in _contents(scope):
-        if isinstance(inner, _scope_class()):
-            found = _is_shielded(task, inner)
-            if found is not None:
-                return found or inner.shield
-    return None
 
+    __slots__ = ("_scope",)
 
-def _contents(scope: anyio.CancelScope) -> list[Any]:
-    referents: list[Any] = gc.get_referents(scope)
-    attributes: list[dict[str, Any]] = [each for each in referents if type(each) is dict]
-    for each in attributes:  # where a scope has no slots
-        referents += each.values()
-    sets: list[set[Any]] = [each for each in referents if type(each) is set]
-    return [each for contents in sets for each in contents]
+    async def run(self, exchange: Exchange, app: App, scope: Scope, watch_after: float) -> Any:
+        """Call `app` and return what it returns, or None if it was abandoned."""
+
+        async def in_scope(scope: Scope, receive: Receive, send: Send) -> Any:
+            with anyio.CancelScope() as self._scope:
+                return await app(scope, receive, send)
+
+        return await super().run(exchange, in_scope, scope, watch_after)
+
+    def _cancel_outside_shields(self) -> None:
+        self._wanted = False
+        self._scope.cancel()

@@ -105,7 +105,7 @@ class TrioGuard:
         """Cancel the app, at each of its checkpoints from now on; cleanup shields itself."""
         self._app_scope.cancel()
 
-    def cancel_for_good(self) -> None:
+    async def cancel_for_good(self) -> None:
         """It has been so from the start."""
 
     async def checkpoint(self) -> None:

@@ -11,7 +11,7 @@ import anyio.to_thread
 import pytest
 
 from asgi_disconnect import current_disconnect
-from asgi_disconnect.guards import on_asyncio
+from asgi_disconnect.guards import shields
 
 from .scripted import HUNG, MORE, REQUEST, START, Server, ticks
 from .test_cancellation import only_asyncio
@@ -189,7 +189,7 @@ async def test_an_anyio_that_is_made_otherwise_is_left_to_cancel_by_itself(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Its shields hold then."""
-    monkeypatch.setattr(on_asyncio, "_contents", lambda scope: [])
+    monkeypatch.setattr(shields, "can_be_seen", lambda: False)
     server = Server(REQUEST)
     events = []
 
