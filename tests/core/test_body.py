@@ -181,7 +181,7 @@ async def test_what_is_counted_is_at_least_what_is_held(size: int) -> None:
         held = tracemalloc.get_traced_memory()[0] - start
     finally:
         tracemalloc.stop()
-    assert held <= body.memory + 16384  # the deque, and what tracing itself makes
+    assert held <= body.memory + 16384  # the list, and what tracing itself makes
 
 
 @pytest.mark.parametrize("max_memory", [0, 1000, FLOOR, 20_000, 200_000])
