@@ -86,8 +86,10 @@ class Server:
         """Run `app` in the middleware, watching from the first tick on unless told otherwise."""
         options = {"watch_after": 0, **options}
         middleware = DisconnectMiddleware(app, **options)
-        with anyio.fail_after(HUNG):
-            return await middleware(scope or http_scope(), self.receive, self.send)
+        with anyio.fail_after(HUNG) as hung:
+            result = await middleware(scope or http_scope(), self.receive, self.send)
+        assert not hung.cancel_called, "the app let it pass that it hung"
+        return result
 
     @property
     def types(self) -> list[str]:

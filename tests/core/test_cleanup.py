@@ -1,8 +1,10 @@
 """Cleanup that our cancellation began is allowed to finish (contract §4.4)."""
 
 import asyncio
+import collections
 import functools
 import itertools
+import sys
 import threading
 from typing import Any
 
@@ -185,11 +187,40 @@ async def test_what_only_looks_as_if_it_were_on_its_way_is_not_waited_for() -> N
 
 
 @only_asyncio
+async def test_a_shield_around_the_middleware_is_not_the_handlers() -> None:
+    server = Server(REQUEST)
+    events = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await receive()
+        server.leave()
+        try:
+            with anyio.CancelScope():
+                await anyio.sleep_forever()
+        finally:
+            await ticks(5)
+            events.append("cleaned up")
+
+    with anyio.CancelScope(shield=True), anyio.CancelScope():
+        assert await server.run(app) is None
+    assert events == ["cleaned up"]
+
+
+@only_asyncio
+async def test_the_shields_of_this_anyio_can_be_seen() -> None:
+    """If not, a new one keeps its scopes in another way, and `guards.shields` is to be mended."""
+    assert shields.can_be_seen()
+    assert shields.can_be_seen.__wrapped__()
+
+
+@only_asyncio
+@pytest.mark.parametrize("records", [{}, collections.defaultdict(object)])
 async def test_an_anyio_that_is_made_otherwise_is_left_to_cancel_by_itself(
-    monkeypatch: pytest.MonkeyPatch,
+    monkeypatch: pytest.MonkeyPatch, records: dict[Any, Any]
 ) -> None:
     """Its shields hold then."""
-    monkeypatch.setattr(shields, "can_be_seen", lambda: False)
+    monkeypatch.setattr(shields, "_task_states", records)
+    monkeypatch.setattr(shields, "can_be_seen", shields.can_be_seen.__wrapped__)
     server = Server(REQUEST)
     events = []
 
@@ -199,11 +230,15 @@ async def test_an_anyio_that_is_made_otherwise_is_left_to_cancel_by_itself(
         with anyio.CancelScope(shield=True):
             await ticks(50)
             events.append("shielded")
-        await anyio.sleep_forever()
+        try:
+            await anyio.sleep_forever()
+        finally:
+            with anyio.CancelScope(shield=True):
+                await ticks(5)
+            events.append("cleaned up")
 
-    with anyio.fail_after(HUNG):
-        assert await server.run(app) is None
-    assert events == ["shielded"]
+    assert await server.run(app) is None
+    assert events == ["shielded", "cleaned up"]
 
 
 @only_asyncio
@@ -284,21 +319,35 @@ async def test_cleanup_that_takes_too_long_is_cancelled_for_good() -> None:
 
 
 @only_asyncio
-async def test_a_handler_that_swallows_the_cancellation_is_cancelled_again() -> None:
+@pytest.mark.parametrize("ticks_of_work", range(4))
+async def test_a_handler_that_swallows_the_cancellation_is_cancelled_at_every_await(
+    ticks_of_work: int,
+) -> None:
+    """Once its time is over, but not in its shields."""
     server = Server(REQUEST)
-    swallowed = []
+    events = []
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
         await receive()
         server.leave()
-        try:
-            await anyio.sleep_forever()
-        except anyio.get_cancelled_exc_class():
-            swallowed.append(True)
-        await anyio.sleep_forever()
+        for _ in range(5):
+            try:
+                await anyio.sleep_forever()
+            except anyio.get_cancelled_exc_class():
+                events.append("swallowed")
+            with anyio.CancelScope(shield=True):
+                await ticks(ticks_of_work)
+                events.append("shielded")
 
-    assert await server.run(app, cleanup_timeout=0.01) is None
-    assert swallowed == [True]
+    async def caller() -> int:
+        assert await server.run(app, cleanup_timeout=0.01) is None
+        await ticks(3)  # what is left of a cancellation would come out here
+        task = asyncio.current_task()
+        assert task is not None
+        return task.cancelling() if sys.version_info >= (3, 11) else 0
+
+    assert await asyncio.create_task(caller()) == 0
+    assert events == ["swallowed", "shielded"] * 5
 
 
 @only_asyncio
