@@ -32,8 +32,9 @@ def guard_for_caller() -> "AsyncioGuard | TrioGuard | None":
         # what enters a cancel scope there mixes with the others', and cancels nothing.
         _warn_of_tasks_that_cannot_be_cancelled()
         return None
-    kind = AsyncioGuard if shields.can_be_seen() else AsyncioGuardWithScope
-    return kind(task, loop)
+    if not shields.can_be_seen():
+        return AsyncioGuardWithScope(task, loop, None)
+    return AsyncioGuard(task, loop, shields.innermost_scope(task))
 
 
 def _guard_on_trio() -> "TrioGuard | None":

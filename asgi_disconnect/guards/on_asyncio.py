@@ -20,7 +20,7 @@ import anyio
 from ..exchange import Exchange
 from ..types import App, Receive, Scope, Send
 from .clock import clock_of
-from .shields import innermost_scope, is_shielded
+from .shields import is_shielded
 
 logger: logging.Logger = logging.getLogger("asgi_disconnect")
 
@@ -50,13 +50,18 @@ class AsyncioGuard:
         "_wanted",
     )
 
-    def __init__(self, task: "asyncio.Task[Any]", loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(
+        self,
+        task: "asyncio.Task[Any]",
+        loop: asyncio.AbstractEventLoop,
+        outside: anyio.CancelScope | None,
+    ) -> None:
         self._task = task
         self._loop = loop
+        self._outside = outside  # the scope that the caller is in: a shield of its is not the app's
         self._children: tuple[asyncio.Task[None], ...] = ()
         self._finishing: tuple[asyncio.Task[None], ...] = ()
         self._closed = self._wanted = False
-        self._outside = innermost_scope(task)
         self._asked = 0  # how often we have asked for the task's cancellation
         # How often somebody else had asked for the task's cancellation when we began.
         if sys.version_info >= (3, 11):

@@ -5,18 +5,24 @@ anyio tells only a task itself, so its records are read here, and only here.  Th
 """
 
 import asyncio
+import contextlib
 import functools
+import importlib
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 import anyio
 
-try:
-    from anyio._backends import _asyncio
-except ImportError:
-    _asyncio = None
 
-_task_states: Mapping[asyncio.Task[Any], Any] = getattr(_asyncio, "_task_states", {})
+def _records() -> Mapping[asyncio.Task[Any], Any]:
+    try:
+        backend = importlib.import_module("anyio._backends._asyncio")
+    except ImportError:
+        return {}
+    return getattr(backend, "_task_states", {})
+
+
+_task_states: Final = _records()
 
 
 def innermost_scope(task: "asyncio.Task[Any]") -> anyio.CancelScope | None:
@@ -40,8 +46,10 @@ def can_be_seen() -> bool:
     """Whether anyio keeps its records as we read them; to be called in a task."""
     task = asyncio.current_task()
     assert task is not None
-    try:
-        with anyio.CancelScope(shield=True) as shield:
-            return is_shielded(task, None) and not is_shielded(task, shield)
-    except AttributeError:
-        return False
+    seen = False
+    with (  # noqa: ASYNC100 - nothing is awaited, it is only looked at
+        contextlib.suppress(AttributeError),
+        anyio.CancelScope(shield=True) as shield,
+    ):
+        seen = is_shielded(task, None) and not is_shielded(task, shield)
+    return seen
