@@ -8,6 +8,8 @@ import functools
 import logging
 from typing import TYPE_CHECKING
 
+import anyio
+
 from . import shields
 from .on_asyncio import AsyncioGuard, AsyncioGuardWithScope
 
@@ -33,7 +35,7 @@ def guard_for_caller() -> "AsyncioGuard | TrioGuard | None":
         _warn_of_tasks_that_cannot_be_cancelled()
         return None
     if not shields.can_be_seen():
-        return AsyncioGuardWithScope(task, loop, None)
+        return AsyncioGuardWithScope(task, loop, anyio.CancelScope())
     return AsyncioGuard(task, loop, shields.innermost_scope(task))
 
 

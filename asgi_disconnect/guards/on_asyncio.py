@@ -58,7 +58,7 @@ class AsyncioGuard:
     ) -> None:
         self._task = task
         self._loop = loop
-        self._outside = outside  # the scope that the caller is in: a shield of its is not the app's
+        self._outside = outside  # the scope around us, if any: a shield of its is not the app's
         self._children: tuple[asyncio.Task[None], ...] = ()
         self._finishing: tuple[asyncio.Task[None], ...] = ()
         self._closed = self._wanted = False
@@ -230,19 +230,21 @@ class AsyncioGuard:
             child.cancel()
         children = (*self._children, *self._finishing)
         deferred = None
-        with anyio.CancelScope(shield=True):
-            while True:
+        in_scope = self._outside is not None  # which anyio cancels at every await
+        with anyio.CancelScope(shield=True) if in_scope else contextlib.nullcontext():
+            ended = False
+            while not ended:
                 try:
                     # Mostly this is enough.  It also collects what may be left of a cancellation
                     # of ours that the app did not live to see, or that asyncio.TaskGroup made of
                     # it: before Python 3.13 such a one outlives its being taken back.
                     await asyncio.sleep(0)
-                    if all(child.done() for child in children):
-                        break
-                    await asyncio.wait(children)
+                    if not all(child.done() for child in children):
+                        await asyncio.wait(children)
                 except asyncio.CancelledError as error:
                     if self._cancelled_by_others(error):
                         deferred = error
+                ended = all(child.done() for child in children)
         for child in children:
             if not child.cancelled():
                 child.result()
@@ -262,21 +264,22 @@ def _with(
 class AsyncioGuardWithScope(AsyncioGuard):
     """The same, for an anyio of tomorrow's whose shields cannot be seen.
 
-    One scope is around the app, and anyio cancels: the shields hold, but cleanup that awaits is
-    cancelled at once.
+    `outside` is a scope that has not been entered.  The app runs in it, and anyio cancels: the
+    shields hold, but cleanup that awaits is cancelled at once.
     """
 
-    __slots__ = ("_scope",)
+    __slots__ = ()
+    _outside: anyio.CancelScope
 
     async def run(self, exchange: Exchange, app: App, scope: Scope, watch_after: float) -> Any:
         """Call `app` and return what it returns, or None if it was abandoned."""
 
         async def in_scope(scope: Scope, receive: Receive, send: Send) -> Any:
-            with anyio.CancelScope() as self._scope:
+            with self._outside:
                 return await app(scope, receive, send)
 
         return await super().run(exchange, in_scope, scope, watch_after)
 
     def _cancel_outside_shields(self) -> None:
         self._wanted = False
-        self._scope.cancel()
+        self._outside.cancel()
