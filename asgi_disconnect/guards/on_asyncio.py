@@ -230,7 +230,8 @@ class AsyncioGuard:
             child.cancel()
         children = (*self._children, *self._finishing)
         deferred = None
-        in_scope = self._outside is not None  # which anyio cancels at every await
+        # A scope that is cancelled would cancel each of our awaits; mostly there is none.
+        in_scope = self._outside is not None
         with anyio.CancelScope(shield=True) if in_scope else contextlib.nullcontext():
             ended = False
             while not ended:

@@ -30,6 +30,9 @@ from serving import GRANIAN, HERE, UVICORN, program, running, two_cores
 PASS_THROUGH = "pass-through"
 WARM_UP = 1
 """Seconds of load before any is counted."""
+BURST = 1
+LONG_BURST = 4
+"""Seconds of load that are counted, for an application that answers a tenth of the requests."""
 
 GOALS = {
     "starlette": 0.72,
@@ -152,8 +155,9 @@ def burst(wrk: str, port: int, load: Load, seconds: float) -> dict[str, float]:
     raise RuntimeError(f"wrk: {finished.stdout}{finished.stderr}")
 
 
-def measure_one(wrk: str, case: Case, contender: str, cases: list[Case], seconds: float) -> None:
+def measure_one(wrk: str, case: Case, contender: str, cases: list[Case]) -> None:
     """One contender's bursts of all the loads of `cases`, which its server is started for."""
+    seconds = LONG_BURST if case.app == "django" else BURST
     with running(case.server, target(case.app, contender), core=two_cores()[0]) as server:
         burst(wrk, server.port, case.load, WARM_UP)
         for each in random.sample(cases, len(cases)):
@@ -177,7 +181,7 @@ def taking_part(case: Case) -> list[str]:
     return [name for name in names if name != TASK_GROUP or case.app != "django"]
 
 
-def measure(chosen: dict[tuple[str, str], list[Load]], rounds: int, seconds: float) -> list[Case]:
+def measure(chosen: dict[tuple[str, str], list[Load]], rounds: int) -> list[Case]:
     wrk = program("wrk", "wrk")
     groups = [[Case(*key, load) for load in loads] for key, loads in chosen.items()]
     for number in range(rounds):
@@ -187,7 +191,7 @@ def measure(chosen: dict[tuple[str, str], list[Load]], rounds: int, seconds: flo
                 able = [
                     case for case in cases if contender != TASK_GROUP or case.load.method == "GET"
                 ]
-                measure_one(wrk, able[0], contender, able, seconds)
+                measure_one(wrk, able[0], contender, able)
         print(f"round {number + 1} of {rounds}", flush=True)
     return [case for cases in groups for case in cases]
 
@@ -250,7 +254,7 @@ def main() -> int:
         chosen = CASES
     chosen = {key: loads for key, loads in chosen.items() if options.only in ", ".join(key)}
     rounds = options.rounds or (1 if options.quick else 5)
-    cases = measure(chosen, rounds, seconds=1)
+    cases = measure(chosen, rounds)
     made_on = environment()
     print(", ".join(f"{name} {value}" for name, value in made_on.items()))
     print(f"{rounds} rounds; CPU time of the server per request, and what is added to unwrapped")
