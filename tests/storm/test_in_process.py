@@ -48,6 +48,7 @@ OPTIONS: tuple[dict[str, Any], ...] = (
     {"watch_after": 0.001, "max_memory": 3_000},
     {"watch_after": 0, "buffer": "whole", "max_memory": 3_000},
     {"watch_after": 0, "grace": 0.02, "max_body_size": 30_000, "body_timeout": 0.01},
+    {"watch_after": 0, "grace": 0.02, "cleanup_timeout": 0},
 )
 """The middleware's options; each request meets one of these."""
 
@@ -196,12 +197,12 @@ async def storm(stage: Stage, on_asyncio: bool, requests: int, seed: int) -> lis
     async def make_visits() -> None:
         for visit in visits:
             number = int(visit.key) % len(OPTIONS)
-            hurries = "max_body_size" in OPTIONS[number]
+            hurries = "grace" in OPTIONS[number]
             connection = await visit.make(apps[number])
             record = records.by_key[visit.key]
             if record.ended == THE_SERVERS_ERROR and visit.manner != RAISES:
                 wrong.append(f"{visit}: {connection.error!r}")
-            visited[visit.key] = (visit, hurries)
+            visited[visit.key] = (visit, OPTIONS[number])
             if connection.complete and record.reports and not hurries:
                 wrong.append(f"{visit}: completed, and reported: {record.reports}")
             if visit.stays and not hurries and connection.status != 200:
@@ -210,7 +211,7 @@ async def storm(stage: Stage, on_asyncio: bool, requests: int, seed: int) -> lis
             if echoed and connection.body != visit.body:
                 wrong.append(f"{visit}: its body was not what came back")
 
-    visited: dict[str, tuple[Visit, bool]] = {}
+    visited: dict[str, tuple[Visit, dict[str, Any]]] = {}
     before = set(anyio.get_running_tasks())
     async with anyio.create_task_group() as tasks:
         for _ in range(AT_A_TIME):
@@ -219,15 +220,16 @@ async def storm(stage: Stage, on_asyncio: bool, requests: int, seed: int) -> lis
         # Quart's background tasks outlive the exchange.
         while records.running() or set(anyio.get_running_tasks()) - before:  # noqa: ASYNC110
             await anyio.sleep(0.01)
-    cleanup = stage.cleanup and on_asyncio
     for key, record in records.by_key.items():
-        visit, hurries = visited[key]
-        wrong += (
-            f"{visit}: {fault}: {record}"
-            for fault in faults(
-                record, visit.route.name, cleanup=cleanup, stayed=visit.stays, hurries=hurries
-            )
+        visit, options = visited[key]
+        found = faults(
+            record,
+            visit.route.name,
+            cleanup=stage.cleanup and on_asyncio and "cleanup_timeout" not in options,
+            stayed=visit.stays,
+            hurries="grace" in options,
         )
+        wrong += (f"{visit}: {fault}: {record}" for fault in found)
     assert len(records.by_key) == requests
     assert anyio.to_thread.current_default_thread_limiter().borrowed_tokens == 0
     return wrong
