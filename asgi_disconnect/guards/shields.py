@@ -50,6 +50,7 @@ def can_be_seen() -> bool:
     with (  # noqa: ASYNC100 - nothing is awaited, it is only looked at
         contextlib.suppress(AttributeError),
         anyio.CancelScope(shield=True) as shield,
+        anyio.CancelScope(),
     ):
         seen = is_shielded(task, None) and not is_shielded(task, shield)
     return seen
