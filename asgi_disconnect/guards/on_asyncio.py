@@ -233,8 +233,7 @@ class AsyncioGuard:
         # A scope that is cancelled would cancel each of our awaits; mostly there is none.
         in_scope = self._outside is not None
         with anyio.CancelScope(shield=True) if in_scope else contextlib.nullcontext():
-            ended = False
-            while not ended:
+            while True:
                 try:
                     # Mostly this is enough.  It also collects what may be left of a cancellation
                     # of ours that the app did not live to see, or that asyncio.TaskGroup made of
@@ -245,7 +244,8 @@ class AsyncioGuard:
                 except asyncio.CancelledError as error:
                     if self._cancelled_by_others(error):
                         deferred = error
-                ended = all(child.done() for child in children)
+                if all(child.done() for child in children):
+                    break
         for child in children:
             if not child.cancelled():
                 child.result()

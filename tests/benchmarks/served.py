@@ -134,13 +134,13 @@ class Case:
         return sorted(found, key=lambda line: line["cpu_us"])
 
 
-def burst(wrk: str, port: int, load: Load, seconds: float) -> dict[str, float]:
+def burst(wrk: str, port: int, load: Load, seconds: int) -> dict[str, float]:
     """What wrk reports; an error if a request failed."""
     core = two_cores()[1]
     finished = subprocess.run(
         [
             *(wrk, "--threads", "1", "--connections", str(load.connections)),
-            *("--duration", f"{max(1, round(seconds))}s", "--timeout", "10s"),
+            *("--duration", f"{seconds}s", "--timeout", "10s"),
             *("--script", str(HERE / "load.lua"), f"http://127.0.0.1:{port}/", load.method),
         ],
         capture_output=True,
