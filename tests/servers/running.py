@@ -1,6 +1,7 @@
 """A server in a subprocess, as a user would start it, and the line to the app that it runs."""
 
 import contextlib
+import http.client
 import itertools
 import os
 import re
@@ -147,6 +148,8 @@ class RunningServer:
             try:
                 client.request(f"/bare/quick/{self.new_key()}")
                 client.response()
+            except http.client.IncompleteRead:
+                continue  # it had been accepted, and was cut off in mid-answer: ask again
             except OSError:
                 return
 
