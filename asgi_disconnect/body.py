@@ -176,9 +176,19 @@ class Body:
         if self._lock is None or self._spool is None:
             self._entries.clear()
             return
-        async with self._lock:  # a task that the app has left behind may be loading
-            self._entries.clear()
-            await self._spool.aclose()
+        try:
+            async with self._lock:  # a task that the app has left behind may be loading
+                self._entries.clear()
+                await self._spool.aclose()
+        except BaseException:  # cut short
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """Do the same where nothing can be awaited, which may block for a moment."""
+        self._entries.clear()
+        if self._spool is not None:
+            self._spool.close()
 
     def _append_end(self) -> None:
         end = {"type": "http.request", "body": b"", "more_body": False}

@@ -62,8 +62,12 @@ class Guard(Protocol):
 
     def start(
         self, function: Callable[[], Coroutine[Any, Any, None]], *, finish: bool = False
-    ) -> None:
-        """Run `function` beside the app: until the app ends, or, with `finish`, to its own end."""
+    ) -> bool:
+        """Run `function` beside the app: until the app ends, or, with `finish`, to its own end.
+
+        False if that is too late: the app has ended, or nothing can be awaited any more.
+        """
+        ...
 
     def call_soon(self, function: Callable[[], object]) -> None:
         """Call `function` in the next tick, if the app still runs."""
@@ -79,6 +83,13 @@ class Guard(Protocol):
 
     async def cancel_for_good(self) -> None:
         """Cancel the app at every await from now on, until it ends."""
+
+    def cancel_groups_once(self, timeout: float, overran: Callable[[], object]) -> None:
+        """Have each task of the app's own task groups cancelled once, where that can be had.
+
+        For `timeout` seconds at most; then they are cancelled at every await, and `overran` is
+        called.
+        """
 
     async def checkpoint(self) -> None:
         """Called by the app itself: be reached here by a cancellation that has not reached it."""
@@ -161,14 +172,30 @@ class Departure:
 
     def happen(self, cause: Cause, *, told: bool) -> None:
         """The client has left before the response was complete."""
-        self.told = told
         with self._lock:
             self.cause = cause
             callbacks, self._callbacks = self._callbacks, {}
+        # Before anybody hears of it, and cancels a group.
+        self._cancel_groups_once()
+        self.told = told
         if self._happened is not None:
             self._happened.set()
         for context, callback in callbacks.values():
             context.run(self._start_callback, callback)
+
+    def tell(self) -> None:
+        """The app is given the disconnect."""
+        self.told = True
+        if self.cause is not None:
+            self._cancel_groups_once()  # it may have opened some since
+
+    def _cancel_groups_once(self) -> None:
+        guard, timeout = self._guard, self._options.cleanup_timeout
+        if guard is not None and timeout and self._options.cancel and not self.ignored:
+            guard.cancel_groups_once(timeout, self._overrun)
+
+    def _overrun(self) -> None:
+        self.overran = True
 
     def close(self) -> None:
         """The app has ended: what has not been called will not be."""
@@ -205,6 +232,7 @@ class Departure:
             return
         self.overran = told
         self.cancelled = True
+        self._cancel_groups_once()
         await guard.cancel_app()
         await anyio.sleep(options.cleanup_timeout)
         self.overran = True

@@ -126,7 +126,7 @@ class Exchange:
             elif reader is GONE:
                 # No checkpoint: whoever polls inside a cancelled scope must see it.
                 if self.departure_so_far is not None:
-                    self.departure_so_far.told = True
+                    self.departure_so_far.tell()
                 assert self._disconnect is not None
                 return self._disconnect
             elif reader is FAILED:
@@ -360,8 +360,11 @@ class Exchange:
         self._failure = None
         if self.departure_so_far is not None:
             self.departure_so_far.close()
-        if self._unread is not None and self._unread.spooled:
-            self._guard.start(self._unread.aclose, finish=True)
+        unread = self._unread
+        if unread is not None and unread.spooled:
+            started = self._guard.start(unread.aclose, finish=True)
+            if not started:
+                unread.close()
 
     def closed(self) -> None:
         """The watcher has ended.  What the app left behind talks to the server as if unguarded."""

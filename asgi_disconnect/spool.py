@@ -53,7 +53,16 @@ class Spool:
 
     async def aclose(self) -> None:
         """Close the file, which removes it."""
-        await _threads.run(self._close)
+        await _threads.run(self.close)
+
+    def close(self) -> None:
+        """Do the same where nothing can be awaited, or in a thread."""
+        with self._working:
+            self._closed = True
+            if self._file is not None:
+                # After a `put()` for which there was no room, it tries to write the rest again.
+                with contextlib.suppress(OSError):
+                    self._file.close()
 
     # In threads
 
@@ -76,11 +85,3 @@ class Spool:
                 raise OSError("the spool is closed")
             self._file.seek(position)
             return self._file.read(size)
-
-    def _close(self) -> None:
-        with self._working:
-            self._closed = True
-            if self._file is not None:
-                # After a `put()` for which there was no room, it tries to write the rest again.
-                with contextlib.suppress(OSError):
-                    self._file.close()

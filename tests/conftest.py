@@ -4,11 +4,48 @@ from typing import Any
 
 import pytest
 
+from asgi_disconnect.guards import records
+
+_HIDDEN: dict[Any, Any] = {}
+
 BACKENDS = [
     pytest.param(("asyncio", {"use_uvloop": False}), id="asyncio"),
     pytest.param(("asyncio", {"use_uvloop": True}), id="uvloop"),
     pytest.param(("trio", {}), id="trio"),
 ]
+
+
+def cleanup_in_groups_finishes() -> bool:
+    """Whether the guard that serves on asyncio can see to that (contract §4.4)."""
+    return records._task_states is not _HIDDEN and records.can_spare_groups()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--reference",
+        action="store_true",
+        help="hide anyio's records, so that the reference guard serves on asyncio",
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line(
+        "markers", "fast_guard: needs what only the fast guard can do, on anyio 4.14 and later"
+    )
+    if config.getoption("--reference"):
+        records._task_states = _HIDDEN
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if config.getoption("--reference"):
+        reason = "the reference guard cannot"
+    elif not records.can_spare_groups():
+        reason = "anyio below 4.14 has no scope around each task of a group"
+    else:
+        return
+    for item in items:
+        if item.get_closest_marker("fast_guard"):
+            item.add_marker(pytest.mark.skip(reason=reason))
 
 
 @pytest.fixture(params=BACKENDS)

@@ -1,4 +1,4 @@
-"""What runs the app and the tasks beside it: one guard for each back end.
+"""What runs the app and the tasks beside it: one guard for trio, two for asyncio.
 
 A guard knows nothing of messages or of how a body is kept; an exchange knows nothing of tasks.
 """
@@ -8,12 +8,12 @@ import functools
 import logging
 from typing import TYPE_CHECKING
 
-import anyio
-
-from . import shields
-from .on_asyncio import AsyncioGuard, AsyncioGuardWithScope
+from . import records
+from .fast import FastGuard
+from .reference import ReferenceGuard
 
 if TYPE_CHECKING:
+    from .on_asyncio import AsyncioGuard
     from .on_trio import TrioGuard
 
 logger: logging.Logger = logging.getLogger("asgi_disconnect")
@@ -34,9 +34,26 @@ def guard_for_caller() -> "AsyncioGuard | TrioGuard | None":
         # what enters a cancel scope there mixes with the others', and cancels nothing.
         _warn_of_tasks_that_cannot_be_cancelled()
         return None
-    if not shields.can_be_seen():
-        return AsyncioGuardWithScope(task, loop, anyio.CancelScope())
-    return AsyncioGuard(task, loop, shields.innermost_scope(task))
+    if not _fast_guard_serves():
+        return ReferenceGuard(task, loop)
+    return FastGuard(task, loop)
+
+
+@functools.cache  # once
+def _fast_guard_serves() -> bool:
+    if not records.can_be_read():
+        logger.info(
+            "anyio or asyncio keep their records in a way that this version of asgi_disconnect does"
+            " not know: requests are guarded by public means alone, which takes some microseconds"
+            " more, and cleanup in the tasks of anyio's task groups is cancelled at every await"
+        )
+        return False
+    if not records.can_spare_groups():
+        logger.info(
+            "anyio is older than 4.14: cleanup in the tasks of its task groups, as behind"
+            " Starlette's BaseHTTPMiddleware and in streams, is cancelled at every await"
+        )
+    return True
 
 
 def _guard_on_trio() -> "TrioGuard | None":

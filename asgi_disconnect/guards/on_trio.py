@@ -6,6 +6,7 @@ Cancellation stays what trio's users know: level-triggered, and cleanup that awa
 
 import contextlib
 import logging
+import math
 from collections.abc import Callable, Coroutine
 from typing import Any
 
@@ -23,13 +24,23 @@ logger: logging.Logger = logging.getLogger("asgi_disconnect")
 class TrioGuard:
     """Runs one app, and whatever is to run beside it, in a task group."""
 
-    __slots__ = ("_app_scope", "_child_scopes", "_closed", "_task_group", "_token")
+    __slots__ = (
+        "_app_scope",
+        "_child_scopes",
+        "_closed",
+        "_finished",
+        "_finishing_scopes",
+        "_task_group",
+        "_token",
+    )
 
     _task_group: TaskGroup
 
     def __init__(self) -> None:
         self._app_scope = anyio.CancelScope()
         self._child_scopes: set[anyio.CancelScope] = set()
+        self._finishing_scopes: set[anyio.CancelScope] = set()
+        self._finished = anyio.Event()
         self._closed = False
         self._token = trio.lowlevel.current_trio_token()
 
@@ -53,6 +64,10 @@ class TrioGuard:
             self._closed = True
             for child_scope in self._child_scopes:
                 child_scope.cancel()
+            try:
+                await self._end_finishing()
+            except trio.Cancelled as error:
+                failure = error
         exchange.closed()
         try:
             if failure is not None:
@@ -67,22 +82,47 @@ class TrioGuard:
 
     def start(
         self, function: Callable[[], Coroutine[Any, Any, None]], *, finish: bool = False
-    ) -> None:
-        """Run `function` beside the app: until the app ends, or, with `finish`, to its own end."""
-        if not self._closed:
-            # Shielded: a cancellation from outside ends the app, and then we end the child.  If
-            # it ended the child as well, it would leave through the task group.
-            child_scope = anyio.CancelScope(shield=True)
-            if not finish:
-                self._child_scopes.add(child_scope)
-            self._task_group.start_soon(self._run_child, child_scope, function)
+    ) -> bool:
+        """Run `function` beside the app: until the app ends, or, with `finish`, to its own end.
+
+        False if that is too late: the app has ended.
+        """
+        if self._closed:
+            return False
+        # Shielded: a cancellation from outside ends the app, and then we end the child.  If it
+        # ended the child as well, it would leave through the task group.
+        child_scope = anyio.CancelScope(shield=True)
+        scopes = self._finishing_scopes if finish else self._child_scopes
+        scopes.add(child_scope)
+        self._task_group.start_soon(self._run_child, scopes, child_scope, function)
+        return True
 
     async def _run_child(
-        self, child_scope: anyio.CancelScope, function: Callable[[], Coroutine[Any, Any, None]]
+        self,
+        scopes: set[anyio.CancelScope],
+        child_scope: anyio.CancelScope,
+        function: Callable[[], Coroutine[Any, Any, None]],
     ) -> None:
-        with child_scope:
-            await function()
-        self._child_scopes.discard(child_scope)
+        try:
+            with child_scope:
+                await function()
+        finally:
+            scopes.discard(child_scope)
+            if not self._finishing_scopes:
+                self._finished.set()
+
+    async def _end_finishing(self) -> None:
+        """Wait for what is to finish, unless the caller is cancelled, or has been."""
+        if not self._finishing_scopes:
+            return
+        cancelled_before = trio.current_effective_deadline() == -math.inf
+        try:
+            if not cancelled_before:
+                self._finished = anyio.Event()
+                await self._finished.wait()
+        finally:  # cut short, after its first step
+            for child_scope in self._finishing_scopes:
+                child_scope.cancel()
 
     def call_soon(self, function: Callable[[], object]) -> None:
         """Call `function` in the next tick, if the app still runs."""
@@ -107,6 +147,9 @@ class TrioGuard:
 
     async def cancel_for_good(self) -> None:
         """It has been so from the start."""
+
+    def cancel_groups_once(self, timeout: float, overran: Callable[[], object]) -> None:
+        """Their tasks are cancelled as the app is."""
 
     async def checkpoint(self) -> None:
         """Called by the app itself: be reached here by a cancellation that has not reached it."""

@@ -12,7 +12,6 @@ import anyio.to_thread
 import pytest
 
 from asgi_disconnect import current_disconnect
-from asgi_disconnect.guards import shields
 
 from .scripted import HUNG, MORE, REQUEST, START, Server, ticks
 from .test_cancellation import only_asyncio
@@ -203,67 +202,6 @@ async def test_a_shield_around_the_middleware_is_not_the_handlers() -> None:
     with anyio.CancelScope(shield=True), anyio.CancelScope():
         assert await server.run(app) is None
     assert events == ["cleaned up"]
-
-
-@only_asyncio
-async def test_the_shields_of_this_anyio_can_be_seen() -> None:
-    """If not, a new one keeps its scopes in another way, and `guards.shields` is to be mended."""
-    assert shields.can_be_seen.__wrapped__()  # not what another test has left in the cache
-
-
-@only_asyncio
-@pytest.mark.parametrize("record", [None, object()])
-async def test_an_anyio_that_is_made_otherwise_is_left_to_cancel_by_itself(
-    monkeypatch: pytest.MonkeyPatch, record: object
-) -> None:
-    """Its shields hold then."""
-    records = {asyncio.current_task(): record}
-    monkeypatch.setattr(shields, "_task_states", records)
-    monkeypatch.setattr(shields, "can_be_seen", shields.can_be_seen.__wrapped__)
-    server = Server(REQUEST)
-    events = []
-
-    async def app(scope: Any, receive: Any, send: Any) -> None:
-        await receive()
-        server.leave()
-        with anyio.CancelScope(shield=True):
-            await ticks(50)
-            events.append("shielded")
-        try:
-            await anyio.sleep_forever()
-        finally:
-            with anyio.CancelScope(shield=True):
-                await ticks(5)
-            events.append("cleaned up")
-
-    assert await server.run(app) is None
-    assert events == ["shielded", "cleaned up"]
-
-
-@only_asyncio
-@pytest.mark.skipif(sys.version_info < (3, 11), reason="cancellations are counted since 3.11")
-async def test_what_is_left_to_finish_is_waited_for_inside_a_shield() -> None:
-    """Else anyio would cancel that wait in every tick, and the loop would never be still."""
-    server = Server(REQUEST)
-    counts = []
-    task: Any = asyncio.current_task()
-
-    async def app(scope: Any, receive: Any, send: Any) -> None:
-        async def finishes() -> None:
-            callers.cancel()
-            await ticks(5)  # the app has ended
-            before = task.cancelling()
-            await ticks(50)
-            counts.append(task.cancelling() - before)
-
-        await receive()
-        current_disconnect().add_callback(finishes)
-        server.leave()
-        await anyio.sleep_forever()
-
-    with anyio.CancelScope() as callers:
-        await server.run(app)
-    assert counts == [0]
 
 
 @only_asyncio

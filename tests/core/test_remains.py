@@ -17,7 +17,10 @@ pytestmark = pytest.mark.anyio
 # What an exchange is made of; the middleware and its options stay.
 OURS = {
     f"asgi_disconnect.{name}"
-    for name in ("exchange", "body", "guards.on_asyncio", "guards.on_trio")
+    for name in (
+        *("exchange", "body", "guards.on_asyncio", "guards.on_trio"),
+        *("guards.fast", "guards.groups", "guards.records", "guards.reference"),
+    )
 }
 
 VARIABLE: contextvars.ContextVar[str] = contextvars.ContextVar("variable", default="unset")

@@ -54,7 +54,7 @@ class Framework:
     background: bool = True
     """It has the route `/background` without having been started up."""
     task_group: bool = False
-    """Handlers run in anyio's task groups, whose cancellation is level-triggered (issue 4)."""
+    """Handlers run in tasks of anyio's task groups, which cancel at every await."""
 
     def bare(self, journal: Journal) -> Any:
         """The app without the middleware, as a server that knows ASGI 3 alone can call it."""

@@ -1,0 +1,149 @@
+"""The guard on asyncio that nearly every request has: no cancel scope, one `task.cancel()`.
+
+What anyio and asyncio record is read by way of `records`, which says what that is: the scopes
+that the app is in, to cancel it where anyio would have done it, and no more than once (contract
+§4.4); what it waits for, so that nothing that it has already been given is lost; and the scopes
+of its task groups, so that their tasks are cancelled once as well (`groups`).  A scope around the
+app would be half of what a quick request costs.  An anyio that keeps its records otherwise is
+noticed before the first request, and `reference` serves then.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Callable
+from typing import Any, Final
+
+from . import records
+from .groups import PATIENCE, SparedTasks
+from .on_asyncio import AsyncioGuard
+
+_OURS: Final = "the client has left"
+"""What is said with a cancellation of ours."""
+
+_TICKS_OF_A_BUSY_APP: Final = 5
+"""How long a task that is never still is waited for before it is decided what to do about it."""
+
+
+class FastGuard(AsyncioGuard):
+    """Runs one app on an asyncio and an anyio whose records can be read."""
+
+    __slots__ = ("_asked", "_follows", "_groups", "_outside", "_patient_until", "_reached")
+
+    def __init__(self, task: "asyncio.Task[Any]", loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__(task, loop)
+        # The scope around us, if any: a shield of its is not the app's.
+        self._outside = records.innermost_scope(task)
+        self._asked = 0  # cancellations of ours that the app has not taken back
+        self._reached: asyncio.Event | None = None  # made when the app is to be cancelled
+        self._follows = False
+        self._groups: SparedTasks | None = None
+
+    async def app_waits(self) -> None:
+        """Return when the app's task has stood still for a tick, or after some."""
+        before = records.awaited_by(self._task)
+        for _ in range(_TICKS_OF_A_BUSY_APP):
+            await asyncio.sleep(0)
+            now = records.awaited_by(self._task)
+            if now is before and now is not None and not now.done():
+                return
+            before = now
+
+    async def cancel_app(self) -> None:
+        """Cancel the app once, and return when that has been done.
+
+        Where it is inside a shield of its own, or about to be given what it has waited for, which
+        would be lost, it is cancelled later.
+        """
+        self._reached = asyncio.Event()
+        self._patient_until = self._loop.time() + PATIENCE
+        self._cancel_when_still()
+        await self._reached.wait()
+
+    def _cancel_when_still(self, _: object = None) -> None:
+        """Cancel the app, or look again when it has run: neither can change before that."""
+        if self._closed or not self._is_to_be_cancelled():
+            return
+        busy = records.is_about_to_run(self._task) and self._loop.time() < self._patient_until
+        if busy or records.is_shielded(self._task, self._outside):
+            records.call_after_step(self._task, self._cancel_when_still)
+        else:
+            self._cancel()
+
+    def _is_to_be_cancelled(self) -> bool:
+        return self._reached is not None and not self._reached.is_set()
+
+    def _cancel(self) -> None:
+        assert self._reached is not None
+        self._reached.set()
+        self._asked += 1
+        self._task.cancel(_OURS)
+        self._follow_app()
+
+    async def checkpoint(self) -> None:
+        """Called by the app itself: be reached here by a cancellation that has not reached it."""
+        if (
+            self._is_to_be_cancelled()
+            and asyncio.current_task() is self._task
+            and not records.is_shielded(self._task, self._outside)
+        ):
+            self._cancel()
+        await asyncio.sleep(0)
+
+    def cancel_groups_once(self, timeout: float, overran: Callable[[], object]) -> None:
+        """Have the tasks of the app's own task groups cancelled once."""
+        if self._closed or not records.can_spare_groups():
+            return
+        if self._groups is None:
+            self._groups = SparedTasks(
+                self._task,
+                self._loop,
+                self._outside,
+                _OURS,
+                timeout,
+                by_others=self._cancelled_by_others,
+                on_first=self._follow_app,
+                overran=overran,
+            )
+        self._groups.look_for_groups()
+
+    def _follow_app(self) -> None:
+        """Look at the app after each of its steps, from now on."""
+        if not self._follows:
+            self._follows = True
+            records.call_after_step(self._task, self._look_at_app)
+
+    def _look_at_app(self, _: object = None) -> None:
+        if self._closed:
+            return
+        # asyncio lets an app take a cancellation back, and go on.
+        self._asked = min(self._asked, max(self._uncounted_cancellations(), 0))
+        if self._groups is not None and self._cancelled_by_others():
+            self._groups.end()
+        records.call_after_step(self._task, self._look_at_app)
+
+    def _uncounted_cancellations(self) -> int:
+        """How often the app's task has been cancelled by us or somebody else."""
+        by_scopes = records.cancellations_by_scopes(self._task, self._outside)
+        return self._task.cancelling() - self._cancellations - by_scopes
+
+    def _cancelled_by_others(self) -> bool:
+        return self._uncounted_cancellations() > self._asked
+
+    def _foreign_cancellations(self) -> int:
+        return max(self._task.cancelling() - self._cancellations - self._asked, 0)
+
+    def _is_foreign(self, error: asyncio.CancelledError) -> bool:
+        return self._foreign_cancellations() > 0
+
+    def _let_go_of_app(self) -> None:
+        if self._groups is not None:
+            self._groups.close()
+            self._groups = None
+        while self._asked and self._task.cancelling() > self._cancellations:
+            self._task.uncancel()
+            self._asked -= 1
+        self._asked = 0
+
+    def _shield(self) -> contextlib.AbstractContextManager[object]:
+        # Mostly no scope is around us, and so none can cancel us at each await.
+        return contextlib.nullcontext() if self._outside is None else super()._shield()

@@ -1,0 +1,158 @@
+"""Cleanup in the tasks of the app's own task groups is allowed to finish, too (contract §4.4).
+
+anyio cancels the tasks of a group at every await, each turn of the loop, until they end.  Behind
+a `BaseHTTPMiddleware`, in a stream or a server-sent event the user's code is such a task, and no
+await of its cleanup would be reached.  *When* a group is cancelled, and in which order, stays the
+app's affair; we change only *how often*: around each task of a group anyio puts a cancel scope,
+and when that scope is to deliver the group's cancellation, it cancels the task once and is then a
+shield, for as long as cleanup may take.  It goes no deeper: the groups of that task are cancelled
+by the task itself, as it leaves them.
+
+What ends this: `cleanup_timeout`, the end of the exchange, and a cancellation of somebody else's,
+which must reach the tasks as it would without us (§4.5).
+"""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any, Final
+
+from . import records
+
+PATIENCE: Final = 0.05
+"""Seconds (§4.4) after which a task that never stands still is cancelled all the same."""
+
+
+class SparedTasks:
+    """The tasks of one app's groups, each of which is cancelled once, and then spared."""
+
+    __slots__ = (
+        "_app",
+        "_busy_since",
+        "_by_others",
+        "_end_handle",
+        "_listener",
+        "_loop",
+        "_message",
+        "_on_first",
+        "_outside",
+        "_over",
+        "_overran",
+        "_shields",
+        "_timeout",
+        "_watched",
+    )
+
+    def __init__(
+        self,
+        app: "asyncio.Task[Any]",
+        loop: asyncio.AbstractEventLoop,
+        outside: Any,
+        message: str,
+        timeout: float,
+        *,
+        by_others: Callable[[], bool],
+        on_first: Callable[[], object],
+        overran: Callable[[], object],
+    ) -> None:
+        self._app = app
+        self._loop = loop
+        self._outside = outside  # the scope around us, if any
+        # Not anyio's own: a group inside the task would take the error for its own cancellation.
+        self._message = message
+        self._timeout = timeout
+        self._by_others = by_others
+        self._on_first = on_first
+        self._overran = overran
+        self._watched: list[Any] = []
+        self._shields: list[Any] = []
+        self._busy_since: dict[Any, float] = {}
+        self._listener: Any = None
+        self._end_handle: asyncio.TimerHandle | None = None
+        self._over = False
+
+    def look_for_groups(self) -> None:
+        """Watch the scopes that the app has entered by now."""
+        if self._over:
+            return
+        for scope in records.scopes_inside(self._app, self._outside):
+            self._watch(scope)
+
+    def _watch(self, scope: Any) -> None:
+        if records.watch(scope, self):
+            self._watched.append(scope)
+        for inner in records.scopes_in(scope):
+            self._watch(inner)
+
+    def deliver(self, scope: Any, origin: Any) -> bool:
+        """Deliver the cancellation of `origin` to what is in `scope`; true to be asked again."""
+        if records.is_cancelled(self._outside) or self._by_others():
+            self.end()
+            return records.deliver(scope, origin)
+        task = records.task_of_group(scope)
+        if task is not None and task is not self._app:
+            again = self._cancel_once(task, scope)
+            if again and scope is origin:  # the app has cancelled this one task, by its handle
+                records.deliver_again(scope)
+                return True
+            return again
+        for inner in records.scopes_in(scope):  # it may have started tasks since
+            self._watch(inner)
+        return records.deliver(scope, origin)
+
+    def _cancel_once(self, task: "asyncio.Task[Any]", scope: Any) -> bool:
+        """Cancel `task`, whose own scope is `scope`, if it may be now; true if that is to come."""
+        if task.done() or scope in self._shields:
+            return False
+        if records.is_shielded(task, scope):
+            return False  # when it leaves its shield, anyio asks again
+        if task is asyncio.current_task() or self._is_busy(task, scope):
+            return True
+        task.cancel(self._message)
+        scope.shield = True
+        if not self._shields:
+            self._begin()
+        self._shields.append(scope)
+        return False
+
+    def _is_busy(self, task: "asyncio.Task[Any]", scope: Any) -> bool:
+        """Whether `task` is to be given first what it has waited for."""
+        if not records.is_about_to_run(task):
+            return False
+        now = self._loop.time()
+        return now - self._busy_since.setdefault(scope, now) < PATIENCE
+
+    def _begin(self) -> None:
+        if self._timeout < float("inf"):
+            self._end_handle = self._loop.call_later(self._timeout, self._time_is_over)
+        if self._outside is not None:
+            # Its cancellation would not come through a group that has been cancelled already.
+            self._listener = records.listen(self._outside, self.end)
+        self._on_first()
+
+    def _time_is_over(self) -> None:
+        if any(map(records.is_active, self._shields)):
+            self._overran()
+        self.end()
+
+    def end(self) -> None:
+        """Let anyio cancel as ever, from now on."""
+        if self._over:
+            return
+        self._over = True
+        for scope in self._watched:
+            records.unwatch(scope)
+        for scope in filter(records.is_active, self._shields):
+            scope.shield = False  # which has the cancellation around it delivered
+            if scope.cancel_called:
+                records.deliver_again(scope)
+        self._watched.clear()
+        self._shields.clear()
+        if self._end_handle is not None:
+            self._end_handle.cancel()
+
+    def close(self) -> None:
+        """The exchange is over."""
+        self.end()
+        if self._listener is not None:
+            records.stop_listening(self._listener)
+            self._listener = None

@@ -1,0 +1,252 @@
+"""What asyncio and anyio record of a task and tell nobody: read here, and nowhere else.
+
+Four things are private: the future that a task waits for (asyncio's ``_fut_waiter``, which anyio
+reads as well); which cancel scope a task is in (anyio's ``_task_states``); how those scopes are
+nested, whose they are, and how often they have cancelled (``_parent_scope``, ``_child_scopes``,
+``_host_task``, ``_pending_uncancellations``); and the method by which a cancelled scope cancels
+what is in it (``_deliver_cancellation``, with ``_cancel_handle`` for its next turn).  They are
+the same in anyio 4.7, the oldest that we take, and in 4.16.
+
+`can_be_read` tries all of them out before any is used.  Where it says no, the guard in
+`reference` serves, which needs none of them.
+"""
+
+import asyncio
+import contextlib
+import functools
+import importlib
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Final, Protocol
+
+import anyio
+
+
+def _backend() -> Any:
+    try:
+        return importlib.import_module("anyio._backends._asyncio")
+    except ImportError:
+        return None
+
+
+_task_states: Mapping[asyncio.Task[Any], Any] = getattr(_backend(), "_task_states", {})
+_CancelScope: Final[Any] = getattr(_backend(), "CancelScope", object)
+
+Scope = Any
+"""A cancel scope of anyio's, with its private attributes."""
+
+
+class Delivers(Protocol):
+    """What decides how a scope delivers a cancellation."""
+
+    def deliver(self, scope: Scope, origin: Scope) -> bool:
+        """Deliver the cancellation of `origin` to what is in `scope`; true to be asked again."""
+        ...
+
+
+# What a task waits for
+
+
+def awaited_by(task: "asyncio.Task[Any]") -> "asyncio.Future[Any] | None":
+    """The future that `task` waits for; None if it has just yielded, or runs."""
+    future = getattr(task, "_fut_waiter", None)
+    return future if asyncio.isfuture(future) else None
+
+
+def is_about_to_run(task: "asyncio.Task[Any]") -> bool:
+    """Whether what `task` waits for has come: a cancellation now would lose it."""
+    future = awaited_by(task)
+    return future is not None and future.done()
+
+
+def call_after_step(task: "asyncio.Task[Any]", callback: Callable[[Any], object]) -> None:
+    """Call `callback` right after `task` has run again, and before anything else can.
+
+    The loop calls back in order, and the task's own turn has been asked for already.
+    """
+    future = awaited_by(task)
+    if future is None:
+        task.get_loop().call_soon(callback, None)
+    else:
+        future.add_done_callback(callback)
+
+
+# Which scopes a task is in
+
+
+def innermost_scope(task: "asyncio.Task[Any]") -> Scope | None:
+    """The cancel scope that `task` is in, if it is in any."""
+    state = _task_states.get(task)
+    return None if state is None else state.cancel_scope
+
+
+def scopes_inside(task: "asyncio.Task[Any]", outside: Scope | None) -> Iterator[Scope]:
+    """The scopes that `task` is in, from the innermost outwards, as far as `outside`."""
+    scope = innermost_scope(task)
+    while scope is not None and scope is not outside:
+        yield scope
+        scope = scope._parent_scope
+
+
+def is_shielded(task: "asyncio.Task[Any]", outside: Scope | None) -> bool:
+    """Whether a shield inside the scope `outside` is around `task`."""
+    return any(scope.shield for scope in scopes_inside(task, outside))
+
+
+def is_cancelled(scope: Scope | None) -> bool:
+    """Whether `scope`, or one around it that it is not shielded from, has been cancelled."""
+    while scope is not None:
+        if scope.cancel_called:
+            return True
+        if scope.shield:
+            return False
+        scope = scope._parent_scope
+    return False
+
+
+def cancellations_by_scopes(task: "asyncio.Task[Any]", outside: Scope | None) -> int:
+    """How many of the cancellations that `task` counts are by scopes inside `outside`."""
+    return sum(scope._pending_uncancellations or 0 for scope in scopes_inside(task, outside))
+
+
+def task_of_group(scope: Scope) -> "asyncio.Task[Any] | None":
+    """The task around which a task group has put `scope` (anyio 4.14 and later), or None."""
+    parent = scope._parent_scope
+    task: asyncio.Task[Any] | None = scope._host_task
+    return None if parent is None or parent._host_task is task else task
+
+
+def is_active(scope: Scope) -> bool:
+    """Whether `scope` has been entered and not left."""
+    return scope._host_task is not None
+
+
+# How a scope cancels
+
+
+class _Watched(_CancelScope):  # type: ignore[misc]
+    """A scope of somebody's for as long as we decide how it delivers a cancellation."""
+
+    __slots__ = ()
+
+    def _deliver_cancellation(self, origin: Scope) -> bool:
+        decider = _deciders.get(self)
+        # None in a turn of the loop that was asked for while we decided.
+        return deliver(self, origin) if decider is None else decider.deliver(self, origin)
+
+
+class _Listener(_CancelScope):  # type: ignore[misc]
+    """A scope with nothing in it, which calls a function when one around it is cancelled."""
+
+    __slots__ = ("callback",)
+    callback: Callable[[], object]
+
+    def _deliver_cancellation(self, origin: Scope) -> bool:
+        self.callback()
+        return False
+
+
+_deciders: Final[dict[Scope, Delivers]] = {}
+
+
+def watch(scope: Scope, decider: Delivers) -> bool:
+    """Have `decider` asked whenever `scope` is to deliver a cancellation, until `unwatch`.
+
+    False if it is of a class of somebody's own, or watched already.
+    """
+    if type(scope) is not _CancelScope:
+        return False
+    _deciders[scope] = decider
+    scope.__class__ = _Watched
+    return True
+
+
+def unwatch(scope: Scope) -> None:
+    """Let `scope` deliver cancellations in its own way again."""
+    scope.__class__ = _CancelScope
+    del _deciders[scope]
+
+
+def deliver(scope: Scope, origin: Scope) -> bool:
+    """What `scope` does by itself to deliver a cancellation of `origin`."""
+    return bool(_CancelScope._deliver_cancellation(scope, origin))
+
+
+def deliver_again(scope: Scope) -> None:
+    """Have `scope`, which has been cancelled, deliver that in the next turn of the loop."""
+
+    def deliver_now() -> None:
+        scope._cancel_handle = None
+        scope._deliver_cancellation(scope)
+
+    scope._cancel_handle = asyncio.get_running_loop().call_soon(deliver_now)
+
+
+def scopes_in(scope: Scope) -> tuple[Scope, ...]:
+    """The scopes directly inside `scope`."""
+    return tuple(scope._child_scopes)
+
+
+def listen(scope: Scope, callback: Callable[[], object]) -> Scope:
+    """Have `callback` called when `scope` is cancelled, until `stop_listening`."""
+    listener = _Listener()
+    listener.callback = callback
+    listener._parent_scope = scope
+    scope._child_scopes.add(listener)
+    return listener
+
+
+def stop_listening(listener: Scope) -> None:
+    """Take what `listen` returned out of its scope; not to be called by its callback."""
+    listener._parent_scope._child_scopes.discard(listener)
+
+
+# Whether all that is so
+
+
+@functools.cache  # once
+def can_be_read() -> bool:
+    """Whether asyncio and anyio keep their records as we read them; to be called in a task."""
+    task = asyncio.current_task()
+    assert task is not None
+    with contextlib.suppress(AttributeError, TypeError, KeyError):
+        return hasattr(task, "_fut_waiter") and _are_scopes_as_read(task)
+    return False
+
+
+def can_spare_groups() -> bool:
+    """Whether anyio puts a scope around each task of a group: since 4.14, with its handles."""
+    return hasattr(anyio, "TaskHandle")
+
+
+def _are_scopes_as_read(task: "asyncio.Task[Any]") -> bool:
+    deliveries: list[tuple[Scope, Scope]] = []
+
+    class Deciding:
+        def deliver(self, scope: Scope, origin: Scope) -> bool:
+            deliveries.append((scope, origin))
+            return deliver(scope, origin)
+
+    with (  # noqa: ASYNC100 - nothing is awaited, it is only looked at
+        anyio.CancelScope(shield=True) as shield,
+        anyio.CancelScope() as outer,
+        anyio.CancelScope() as inner,
+    ):
+        seen = (
+            is_shielded(task, None)
+            and not is_shielded(task, shield)
+            and list(scopes_inside(task, shield)) == [inner, outer]
+            and scopes_in(outer) == (inner,)
+            and task_of_group(inner) is None
+            and cancellations_by_scopes(task, shield) == 0
+            and inner._cancel_handle is None
+            and watch(inner, Deciding())
+        )
+        if seen:
+            try:
+                listener = listen(outer, lambda: deliveries.append((None, None)))
+                outer.cancel()
+                stop_listening(listener)
+                seen = is_cancelled(inner) and not is_cancelled(shield)
+            finally:
+                unwatch(inner)
+    return seen and set(deliveries) == {(None, None), (inner, outer)}
