@@ -24,7 +24,7 @@ NEEDED_BY_TESTS = ["pyproject.toml", "README.md", "docs", "examples", "tests"]
 # Each runs in a process of its own, since each has settings of its own.
 DJANGO_TESTS = ["tests/frameworks/on_django", "tests/databases/on_django"]
 # Each version of Django, and the oldest Python that it runs on.
-DJANGOS = {"4.2": "3.10", "5.2": "3.10", "6.1": "3.12"}
+DJANGOS = {"4.2": "3.11", "5.2": "3.11", "6.1": "3.12"}
 # What `build` runs with the wheel: all that needs neither a database nor Django, nor much time.
 BUILD_TESTS = [
     *("tests/core", "tests/testing", "tests/instrumentation"),

@@ -18,7 +18,7 @@ from .types import Message
 
 OVERHEAD: Final = 512
 """What a message costs beside its body, in bytes: a dict of three, a bytes object, the allocator's
-rounding (CPython 3.10 to 3.13: 300 to 400)."""
+rounding (CPython 3.11 to 3.13: 300 to 400)."""
 
 _LEAST_MEMORY: Final = 4096
 _MESSAGES_KEPT: Final = 16

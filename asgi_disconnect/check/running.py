@@ -130,7 +130,7 @@ class RunningServer:
             left = deadline - monotonic()
             if left <= 0:
                 return False
-            with contextlib.suppress(asyncio.TimeoutError):
+            with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._news.wait(), min(left, 0.5))
         return True
 
@@ -160,7 +160,7 @@ class RunningServer:
         """End it, and whatever it has started."""
         process = self._process
         if process is not None:
-            with contextlib.suppress(ProcessLookupError, asyncio.TimeoutError):
+            with contextlib.suppress(ProcessLookupError, TimeoutError):
                 process.terminate()
                 await asyncio.wait_for(process.wait(), STOP_LIMIT)
             with contextlib.suppress(ProcessLookupError):

@@ -154,7 +154,7 @@ class Visits:
         """Leave when the first of the response's body has come."""
         async with self._connected() as (key, reader, writer):
             writer.write(self._request.data)
-            with contextlib.suppress(asyncio.TimeoutError, ConnectionError, EOFError):
+            with contextlib.suppress(TimeoutError, ConnectionError, EOFError):
                 await asyncio.wait_for(_read_first_piece(reader), self._patience)
         return await self._outcome(key, "during response")
 

@@ -99,7 +99,7 @@ async def visit(*, guarded: bool, progress: Audience) -> Outcome:
     """Start a server, send it every client of the timetable, and wait until its handlers ended."""
     try:
         return await asyncio.wait_for(_visit(guarded, progress), TIME_LIMIT)
-    except asyncio.TimeoutError:
+    except TimeoutError:
         raise Failed(f"it took more than {TIME_LIMIT:.0f} seconds") from None
     except OSError as error:
         raise Failed(str(error)) from error
@@ -178,7 +178,7 @@ async def _call(port: int, number: int, request: Request) -> None:
         )
         response = await asyncio.wait_for(reader.read(), visitor.patience)
         request.answered = response.startswith(b"HTTP/1.1 200 ") and response.endswith(b"done\n")
-    except asyncio.TimeoutError:
+    except TimeoutError:
         request.left = monotonic()
     finally:
         writer.close()

@@ -1,7 +1,6 @@
 """A cancellation that is not ours passes at once, at any stage (contract §4.5, §5)."""
 
 import asyncio
-import sys
 from typing import Any
 
 import anyio
@@ -58,7 +57,6 @@ async def test_a_callers_scope_ends_the_app_at_every_stage(
 @pytest.mark.parametrize("left", [True, False])
 @pytest.mark.parametrize("listens", [True, False])
 @pytest.mark.parametrize("stage", range(12))
-@pytest.mark.skipif(sys.version_info < (3, 11), reason="3.10 does not count cancellations")
 async def test_a_servers_own_cancel_ends_the_app_at_every_stage(
     stage: int, listens: bool, left: bool
 ) -> None:
@@ -97,7 +95,6 @@ async def test_a_servers_own_cancel_ends_the_app_at_every_stage(
 
 
 @only_asyncio
-@pytest.mark.skipif(sys.version_info < (3, 11), reason="3.10 does not count cancellations")
 @pytest.mark.parametrize("wait", range(6))
 async def test_a_servers_own_cancel_passes_during_cleanup(wait: int) -> None:
     server = Server(REQUEST)
@@ -127,8 +124,6 @@ async def test_a_servers_own_cancel_passes_during_cleanup(wait: int) -> None:
 
 @only_asyncio
 async def test_asyncio_timeout_works_around_and_inside() -> None:
-    if sys.version_info < (3, 11):
-        pytest.skip("asyncio.timeout is new in Python 3.11")
     events = []
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
@@ -207,20 +202,15 @@ async def test_a_cancellation_that_the_app_leaves_pending_stays_pending(watched:
             await asyncio.sleep(0)
         except asyncio.CancelledError as error:
             events.append(error.args)
-            if sys.version_info >= (3, 11):
-                task = asyncio.current_task()
-                assert task is not None
-                events.append(task.cancelling())
+            task = asyncio.current_task()
+            assert task is not None
+            events.append(task.cancelling())
 
     await asyncio.create_task(caller())
-    if sys.version_info >= (3, 11):
-        assert events == ["returned", ("pending",), 1]
-    else:
-        assert events == ["returned", ("pending",)]
+    assert events == ["returned", ("pending",), 1]
 
 
 @only_asyncio
-@pytest.mark.skipif(sys.version_info < (3, 11), reason="asyncio.TaskGroup is new in Python 3.11")
 @pytest.mark.parametrize("wait", range(8))
 @pytest.mark.parametrize("goes_on", [True, False])
 async def test_a_cancellation_that_asyncios_task_group_made_of_ours_stays_with_us(
@@ -245,7 +235,7 @@ async def test_a_cancellation_that_asyncios_task_group_made_of_ours_stays_with_u
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(listen())
                 await anyio.sleep_forever()
-        except ExceptionGroup:  # noqa: F821
+        except ExceptionGroup:
             if goes_on:
                 await ticks(1)
 

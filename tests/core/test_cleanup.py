@@ -3,7 +3,6 @@
 import asyncio
 import functools
 import itertools
-import sys
 import threading
 from typing import Any
 
@@ -307,7 +306,7 @@ async def test_a_handler_that_swallows_the_cancellation_is_cancelled_at_every_aw
         await ticks(3)  # what is left of a cancellation would come out here
         task = asyncio.current_task()
         assert task is not None
-        return task.cancelling() if sys.version_info >= (3, 11) else 0
+        return task.cancelling()
 
     assert await asyncio.create_task(caller()) == 0
     assert events == ["swallowed", "shielded"] * 5

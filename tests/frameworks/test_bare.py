@@ -127,7 +127,7 @@ async def test_a_timeout_of_the_apps_own_works_while_it_is_watched(manner: str) 
         await connection.is_listened_to()
         try:
             await asyncio.wait_for(asyncio.sleep(3600), 0.01)
-        except asyncio.TimeoutError:
+        except TimeoutError:
             await respond(send, b"timeout")
 
     await exchange(DisconnectMiddleware(app), connection)

@@ -15,7 +15,7 @@ print(json.dumps(sorted(names - sys.stdlib_module_names)))
 """
 
 NEEDED = {"anyio", "asgi_disconnect", "asgiref"}
-THEIRS = {"exceptiongroup", "idna", "sniffio", "typing_extensions"}
+THEIRS = {"idna", "sniffio", "typing_extensions"}
 """What anyio and asgiref need, depending on their version and on Python's."""
 
 

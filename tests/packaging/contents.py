@@ -65,7 +65,7 @@ def in_metadata(told: Message, version: str) -> Iterator[str]:
         "Version": version,
         "License-Expression": "MIT",
         "License-File": "LICENSE",
-        "Requires-Python": ">=3.10",
+        "Requires-Python": ">=3.11",
         "Description-Content-Type": "text/markdown",
     }.items():
         if told[field] != wanted:

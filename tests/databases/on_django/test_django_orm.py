@@ -28,7 +28,7 @@ from . import project
 pytestmark = [pytest.mark.anyio]
 if project.VERSION < (6, 0):
     # Django 4.2 and 5.2 leave the file that holds the body to the garbage collector when the
-    # cancellation does not come from their own listener; it warns from Python 3.11 on.
+    # cancellation does not come from their own listener; it warns.
     pytestmark.append(pytest.mark.filterwarnings("ignore:Unclosed file:ResourceWarning"))
 
 FOREVER = {

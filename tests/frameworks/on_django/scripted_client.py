@@ -73,7 +73,7 @@ class Client:
 
     async def is_heard(self) -> None:
         """Somebody has been told that the client left, and has acted; or nobody listens."""
-        with contextlib.suppress(asyncio.TimeoutError):
+        with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._heard.wait(), min(2.0, self.limit))
         for _ in range(10):
             await asyncio.sleep(0)

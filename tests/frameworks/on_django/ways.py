@@ -51,7 +51,7 @@ NEEDS_A_LISTENER_AT_ONCE = EVERY_WAY if LISTENS else served(DEAF, WATCHED)
 
 BODY_IS_LEFT = []
 """A cancellation that does not come from its own listener keeps Django before 6.0 from closing the
-file that holds the body.  The garbage collector closes it, and warns from Python 3.11 on."""
+file that holds the body.  The garbage collector closes it, and warns."""
 if VERSION < (6, 0):
     BODY_IS_LEFT.append(pytest.mark.filterwarnings("ignore:Unclosed file:ResourceWarning"))
 
