@@ -12,7 +12,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Generator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from .findings import Checked, Findings
 from .running import App, free_port
@@ -89,7 +89,7 @@ async def _check(
 async def _check_one(
     wanted: Wanted, server: Server, port: int, target: Target, progress: Progress
 ) -> Checked:
-    return await check_server(
+    checked = await check_server(
         server,
         port,
         wanted.app,
@@ -98,6 +98,7 @@ async def _check_one(
         wanted.patience,
         lambda state: progress.show(server.name, state),
     )
+    return replace(checked, warning=server.warning)
 
 
 def _servers(names: tuple[str, ...]) -> list[Server]:

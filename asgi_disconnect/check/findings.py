@@ -59,6 +59,8 @@ class Checked:
     """What was seen to keep the disconnect from it: mostly one layer."""
     error: str | None = None
     """Why nothing was found."""
+    warning: str | None = None
+    """What this version does that no check shows; it is not held against the app."""
 
     def shortcomings(self, patience: float) -> list[str]:
         """What should not be so with the middleware."""

@@ -116,8 +116,11 @@ def verdict(findings: Findings) -> str:
     paragraphs += _hidden(findings)
     for server in findings.servers:
         paragraphs += [f"{server.name}: {each}" for each in server.shortcomings(findings.patience)]
+    warnings = [server.warning for server in findings.servers if server.warning is not None]
+    paragraphs += [f"Warning: {each}" for each in dict.fromkeys(warnings)]
     if findings.sound:
-        paragraphs.append("With the middleware everything is as it should be.")
+        apart = "Apart from that, with" if warnings else "With"
+        paragraphs.append(f"{apart} the middleware everything is as it should be.")
     return "\n".join(map(_wrapped, paragraphs))
 
 

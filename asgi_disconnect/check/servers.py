@@ -10,6 +10,20 @@ APP: Final = "asgi_disconnect.check.probe:application"
 
 
 @dataclass(frozen=True, kw_only=True)
+class Fault:
+    """What some versions of a server do that the middleware cannot make good."""
+
+    releases: tuple[str, ...]
+    """Such as ``1.2``, which stands for 1.2.0 and whatever follows it up to 1.3."""
+    what: str
+    remedy: str
+
+    def is_in(self, version: str) -> bool:
+        """This version has it."""
+        return any(f"{version}.".startswith(f"{release}.") for release in self.releases)
+
+
+@dataclass(frozen=True, kw_only=True)
 class Server:
     """One server."""
 
@@ -22,6 +36,7 @@ class Server:
     by_default: bool = True
     calls_on_partial_upload: bool = True
     """It calls the app before the request's body is complete."""
+    fault: Fault | None = None
 
     @property
     def installed(self) -> bool:
@@ -32,6 +47,13 @@ class Server:
     def version(self) -> str:
         """The version that is installed."""
         return importlib.metadata.version(self.package)
+
+    @property
+    def warning(self) -> str | None:
+        """What the version that is installed does wrong, and what to do about it."""
+        if self.fault is None or not self.fault.is_in(self.version):
+            return None
+        return f"{self.package} {self.version} {self.fault.what} {self.fault.remedy}"
 
     def command(self, port: int) -> list[str]:
         """How it is started."""
@@ -58,6 +80,14 @@ SERVERS: Final[dict[str, Server]] = {
             package="uvicorn",
             needs=("uvicorn",),
             arguments=("uvicorn", APP, "--host", "127.0.0.1", "--port", "{port}"),
+            fault=Fault(
+                releases=("0.43", "0.44"),
+                what=(
+                    "says at SIGTERM that clients have left who are still there: each restart cuts"
+                    " off the requests that are running."
+                ),
+                remedy="Use 0.45 or newer: python -m pip install --upgrade uvicorn",
+            ),
         ),
         Server(
             name="hypercorn",

@@ -24,17 +24,17 @@ INSTALLED = [each.name for each in SERVERS.values() if each.installed and each.b
 uvicorn = pytest.mark.skipif("uvicorn" not in INSTALLED, reason="needs uvicorn")
 
 
-def environment() -> dict[str, str]:
+def environment(*also_at: str) -> dict[str, str]:
     package = str(Path(asgi_disconnect.__file__).parent.parent)
-    path = filter(None, [package, os.environ.get("PYTHONPATH")])
+    path = filter(None, [*also_at, package, os.environ.get("PYTHONPATH")])
     return {**os.environ, "PYTHONPATH": os.pathsep.join(path)}
 
 
-def check(*arguments: str) -> "subprocess.CompletedProcess[str]":
+def check(*arguments: str, also_at: Path | None = None) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(
         [sys.executable, "-m", "asgi_disconnect", "check", *arguments],
         cwd=SERVED,
-        env=environment(),
+        env=environment(*([str(also_at)] if also_at else [])),
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
@@ -80,6 +80,23 @@ def test_a_table_says_so_too() -> None:
     assert "With the middleware everything is as it should be." in ran.stdout
     assert max(map(len, ran.stdout.splitlines())) <= 100
     assert "survived" in ran.stdout
+
+
+@uvicorn
+def test_a_uvicorn_that_reports_wrongly_is_warned_of_and_checked_all_the_same(
+    tmp_path: Path,
+) -> None:
+    """It is told by what is installed; here that only says so."""
+    (tmp_path / "uvicorn-0.44.0.dist-info").mkdir()
+    metadata = "Metadata-Version: 2.1\nName: uvicorn\nVersion: 0.44.0\n"
+    (tmp_path / "uvicorn-0.44.0.dist-info" / "METADATA").write_text(metadata)
+    ran = check("checked:app", "--server", "uvicorn", "--patience", "2", also_at=tmp_path)
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    said = " ".join(ran.stdout.split())
+    assert "Warning: uvicorn 0.44.0 says at SIGTERM that clients have left who are still" in said
+    assert "Use 0.45 or newer: python -m pip install --upgrade uvicorn" in said
+    assert "Apart from that, with the middleware everything is as it should be." in said
+    assert max(map(len, ran.stdout.splitlines())) <= 100
 
 
 @uvicorn

@@ -9,6 +9,7 @@ import pytest
 
 from asgi_disconnect.check.findings import Checked, Departure, Findings, Half
 from asgi_disconnect.check.screen import Progress, as_json, table, verdict
+from asgi_disconnect.check.servers import SERVERS
 from asgi_disconnect.check.target import Layer, Target
 
 OURS = Layer("asgi_disconnect.middleware.DisconnectMiddleware", ours=True)
@@ -133,6 +134,34 @@ def test_a_middleware_that_might_hide_it_is_named_though_all_is_well() -> None:
     assert found.sound
     assert "belongs outermost" in verdict(found)
     assert findings(sound, layers=(OTHER, OURS, APP)).hiders == ()
+
+
+def test_a_version_with_a_fault_of_its_own_is_warned_of_once_and_is_not_the_apps_fault() -> None:
+    sound = Checked("uvicorn", "1", Half((DEAF,)), Half((CANCELLED,)))
+    faulty = dataclasses.replace(sound, warning="uvicorn 1 does this. Do that.")
+    found = findings(faulty, dataclasses.replace(faulty, name="uvicorn too"))
+    assert found.sound
+    assert verdict(found).splitlines() == [
+        "Warning: uvicorn 1 does this. Do that.",
+        "Apart from that, with the middleware everything is as it should be.",
+    ]
+    assert json.loads(as_json(found))["servers"][0]["warning"] == faulty.warning
+    assert "Warning" not in verdict(findings(sound))
+
+
+@pytest.mark.parametrize(
+    ("version", "faulty"),
+    [("0.42.0", False), ("0.43", True), ("0.44.0", True), ("0.45.0", False), ("0.440.1", False)],
+)
+def test_of_uvicorns_versions_two_have_a_fault(
+    monkeypatch: pytest.MonkeyPatch, version: str, faulty: bool
+) -> None:
+    monkeypatch.setattr("importlib.metadata.version", {"uvicorn": version}.__getitem__)
+    warning = SERVERS["uvicorn"].warning
+    assert (warning is not None) is faulty
+    if warning is not None:
+        assert warning.startswith(f"uvicorn {version} says at SIGTERM")
+        assert "0.45 or newer" in warning
 
 
 def test_json_has_everything() -> None:
