@@ -10,6 +10,7 @@ in `departure`; this is where they meet.
 import contextlib
 import functools
 import threading
+import time
 from collections.abc import Awaitable, Iterable
 from typing import Any, Final
 
@@ -30,6 +31,9 @@ from .types import Message, Receive, Scope, Send
 ANSWER_TIMEOUT: Final = 10.0
 """Seconds for a response of ours to leave: to a client that does not read, it never may."""
 
+TURN_AFTER: Final = 0.01
+"""Seconds (contract §3) after which an app that streams gives the loop a turn."""
+
 _creating = threading.Lock()
 
 
@@ -43,6 +47,7 @@ class Exchange:
         "_guard",
         "_headers",
         "_http_version",
+        "_latest_turn",
         "_listening",
         "_news",
         "_options",
@@ -71,6 +76,7 @@ class Exchange:
         self._response: Response = NOT_STARTED
         self._asked = self._over = self._request_complete = False
         self._listening = 0
+        self._latest_turn = 0.0
         self._received: int = 0
         self._unread: Body | None = None
         self._disconnect: Message | None = None
@@ -154,6 +160,8 @@ class Exchange:
             if self._leave({"type": "http.disconnect"}, "send_error", told=True):
                 self._guard.start(self._depart)
             raise
+        if message.get("more_body"):
+            await self._give_loop_a_turn()
 
     async def _send_to_nobody(self, message: Message, departure: Departure) -> None:
         if departure.drops:
@@ -166,6 +174,20 @@ class Exchange:
             await self._server_send(message)
         finally:
             departure.sending -= 1
+        if message.get("more_body"):
+            await self._give_loop_a_turn()
+
+    async def _give_loop_a_turn(self) -> None:
+        """Let others run once in a while: a server's `send` seldom waits, nor may the app.
+
+        Else an endless stream would keep the client's departure, and all other requests, waiting.
+        """
+        now = time.monotonic()
+        if not self._latest_turn:
+            self._latest_turn = now
+        elif now - self._latest_turn >= TURN_AFTER:
+            self._latest_turn = now
+            await checkpoint()
 
     async def _read(self) -> Message:
         """One call of the server's `receive`, made for the app."""
@@ -270,15 +292,18 @@ class Exchange:
                     await checkpoint()
         except Refused as refused:
             to_do = self.refuse(refused)
-        except Exception as error:
+        except (GeneratorExit, anyio.get_cancelled_exc_class()):
+            # The exchange is over, or the loop is being shut down.
+            if self._reader is WATCHER or self._reader is WATCHER_ENDS:
+                self._read_ended()
+            raise
+        except BaseException as error:
             self._reader = TABLE[self._reader][Event.FAILURE]
             if self._reader is FAILED:
                 self._failure = error
             self._tell_news()
-        except BaseException:  # the exchange is over, or the loop is being shut down
-            if self._reader is WATCHER or self._reader is WATCHER_ENDS:
-                self._read_ended()
-            raise
+            if isinstance(error, (KeyboardInterrupt, SystemExit)):  # the loop's to hear of
+                raise
         if to_do:
             await self.departure.carry_out(self)
 

@@ -116,7 +116,10 @@ class DisconnectMiddleware:
         try:
             return await guard.run(exchange, app, own_scope, options.watch_after)
         finally:
-            current.reset(token)
+            try:  # noqa: SIM105 - on the path of every request
+                current.reset(token)
+            except ValueError:  # somebody closes the coroutine, in another context
+                pass
             disconnect.end()
 
 
