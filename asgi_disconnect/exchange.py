@@ -292,7 +292,9 @@ class Exchange:
                     await checkpoint()
         except Refused as refused:
             to_do = self.refuse(refused)
-        except (GeneratorExit, anyio.get_cancelled_exc_class()):
+        except GeneratorExit:  # the loop has been dropped
+            raise
+        except anyio.get_cancelled_exc_class():
             # The exchange is over, or the loop is being shut down.
             if self._reader is WATCHER or self._reader is WATCHER_ENDS:
                 self._read_ended()

@@ -19,6 +19,7 @@ import anyio
 from ..exchange import Exchange
 from ..types import App, Scope
 from .clock import clock_of
+from .records import say_nothing_of
 
 logger: logging.Logger = logging.getLogger("asgi_disconnect")
 
@@ -165,6 +166,8 @@ class AsyncioGuard:
         self._closed = True
         children = (*self._children, *self._finishing)
         self._children = self._finishing = ()
+        for child in children:
+            say_nothing_of(child)
         with contextlib.suppress(RuntimeError):  # the loop has been closed
             self._let_go_of_app()
             for child in children:

@@ -1,11 +1,12 @@
 """What asyncio and anyio record of a task and tell nobody: read here, and nowhere else.
 
-Four things are private: the future that a task waits for (asyncio's ``_fut_waiter``, which anyio
-reads as well); which cancel scope a task is in (anyio's ``_task_states``); how those scopes are
-nested, whose they are, and how often they have cancelled (``_parent_scope``, ``_child_scopes``,
-``_host_task``, ``_pending_uncancellations``); and the method by which a cancelled scope cancels
-what is in it (``_deliver_cancellation``, with ``_cancel_handle`` for its next turn).  They are
-the same in anyio 4.7, the oldest that we take, and in 4.16.
+What is private: the future that a task waits for (asyncio's ``_fut_waiter``, which anyio reads as
+well), and whether asyncio complains of a task that never ends (``_log_destroy_pending``); which
+cancel scope a task is in (anyio's ``_task_states``); how those scopes are nested, whose they are,
+and how often they have cancelled (``_parent_scope``, ``_child_scopes``, ``_host_task``,
+``_pending_uncancellations``); and the method by which a cancelled scope cancels what is in it
+(``_deliver_cancellation``, with ``_cancel_handle`` for its next turn).  They are the same in
+anyio 4.7, the oldest that we take, and in 4.16.
 
 `can_be_read` tries all of them out before any is used.  Where it says no, the guard in
 `reference` serves, which needs none of them.
@@ -68,6 +69,12 @@ def call_after_step(task: "asyncio.Task[Any]", callback: Callable[[Any], object]
         task.get_loop().call_soon(callback, None)
     else:
         future.add_done_callback(callback)
+
+
+def say_nothing_of(task: "asyncio.Task[Any]") -> None:
+    """Have asyncio not complain if `task` never ends, since its loop has been dropped."""
+    if hasattr(task, "_log_destroy_pending"):
+        task._log_destroy_pending = False
 
 
 # Which scopes a task is in
