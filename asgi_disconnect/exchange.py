@@ -292,14 +292,11 @@ class Exchange:
                     await checkpoint()
         except Refused as refused:
             to_do = self.refuse(refused)
-        except GeneratorExit:  # the loop has been dropped
-            raise
-        except anyio.get_cancelled_exc_class():
-            # The exchange is over, or the loop is being shut down.
-            if self._reader is WATCHER or self._reader is WATCHER_ENDS:
-                self._read_ended()
-            raise
         except BaseException as error:
+            if self._watcher_is_ended_by(error):
+                if self._reader is WATCHER or self._reader is WATCHER_ENDS:
+                    self._read_ended()
+                raise
             self._reader = TABLE[self._reader][Event.FAILURE]
             if self._reader is FAILED:
                 self._failure = error
@@ -308,6 +305,14 @@ class Exchange:
                 raise
         if to_do:
             await self.departure.carry_out(self)
+
+    def _watcher_is_ended_by(self, error: BaseException) -> bool:
+        """Whether `error` is not the server's: the exchange is over, or the loop shut down."""
+        if isinstance(error, Exception):
+            return False
+        if self._reader is WATCHER_ENDS or isinstance(error, GeneratorExit):
+            return True
+        return isinstance(error, anyio.get_cancelled_exc_class())
 
     def _next_message(self) -> Awaitable[Message]:
         if self._request_complete or self._options.body_timeout is None:

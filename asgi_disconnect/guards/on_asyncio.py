@@ -78,7 +78,7 @@ class AsyncioGuard:
             self._closed = True
             if self._children or self._finishing:
                 foreign = self._foreign_cancellations()
-                await self._end_children()
+                await self._end_children(foreign)
                 exchange.closed()
         if foreign:  # and the app made another error of it
             raise asyncio.CancelledError
@@ -173,21 +173,20 @@ class AsyncioGuard:
             for child in children:
                 child.cancel()
 
-    async def _end_children(self) -> None:
+    async def _end_children(self, before: int) -> None:
         """Cancel the watcher, and wait for what is to finish, unless somebody cancels the caller.
 
         Raises a cancellation that comes while we wait.  One that was pending when the app ended
-        stays pending, as it would without us.
+        stays pending, as it would without us.  `before` says how many had come by then.
         """
-        before = self._foreign_cancellations()
         self._let_go_of_app()
         for child in self._children:
             child.cancel()
         # What is left to finish has its first step in this time, whatever comes.
         caught = await self._wait_shielded(self._children)
-        came = caught if self._foreign_cancellations() > before else None
+        came = caught if caught and self._foreign_cancellations() > before else None
         finishing = self._finishing
-        if not all(child.done() for child in finishing):
+        if not _are_done(finishing):
             cut_short = bool(before or came) or anyio.get_current_task().has_pending_cancellation()
             while not cut_short:
                 try:
@@ -224,13 +223,13 @@ class AsyncioGuard:
             while True:
                 try:
                     await asyncio.sleep(0)  # mostly this is enough
-                    if ticks is None and not all(child.done() for child in children):
+                    if ticks is None and not _are_done(children):
                         await asyncio.wait(children)
                 except asyncio.CancelledError as error:
                     caught = error
                 if ticks is not None:
                     ticks -= 1
-                if ticks == 0 or all(child.done() for child in children):
+                if ticks == 0 or _are_done(children):
                     return caught
 
     def _see_off(self, child: "asyncio.Task[None]") -> None:
@@ -241,6 +240,13 @@ class AsyncioGuard:
             message = "an error of asgi_disconnect's own, beside an app"
             context = {"message": message, "exception": child.exception(), "task": child}
             self._loop.call_exception_handler(context)
+
+
+def _are_done(children: Children) -> bool:
+    for child in children:  # noqa: SIM110 - on the path of every watched request
+        if not child.done():
+            return False
+    return True
 
 
 def _with(child: "asyncio.Task[None]", others: Children) -> Children:
