@@ -3,7 +3,7 @@
 What an abandoned request's cleanup comes to depends on the task that it runs in, which is not the
 handler's to choose: `BaseHTTPMiddleware`, streaming responses and SSE libraries run the user's code
 in children of anyio's task groups.  Each module in here builds the stacks of one framework, all
-around the same `work.work()`, each an app that has one route, `/`.
+around the same `work.work()`.
 
 They are for the tests in process and for those on real servers alike, so pytest is not needed here.
 """
@@ -56,6 +56,11 @@ class Stack:
     def missing(self) -> bool:
         """What it is made of is not installed."""
         return self.needs is not None and find_spec(self.needs) is None
+
+    @property
+    def path(self) -> str:
+        """The one route that it has."""
+        return f"/{self.name}" if self.module == "on_django" else "/"
 
     def build(self) -> Any:
         """The app, unguarded."""
@@ -140,3 +145,9 @@ STACKS = [
     _quart("quart"),
     _quart("quart-stream", streams=True),
 ]
+
+DJANGO_STACKS = [
+    Stack(name="django", module="on_django", needs="django", listens="always"),
+    Stack(name="django-stream", module="on_django", needs="django", listens="always", streams=True),
+]
+"""For a process of their own, in which nothing else sets Django up."""

@@ -7,7 +7,7 @@ from typing import Any
 import anyio
 from anyio.lowlevel import checkpoint
 
-PIECE = bytes(65536)
+PIECE = bytes(16384)
 
 Note = Callable[[str], object]
 
