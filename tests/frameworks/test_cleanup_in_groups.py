@@ -17,8 +17,8 @@ from anyio.lowlevel import checkpoint
 
 from asgi_disconnect import DisconnectMiddleware, DisconnectReport
 
+from ..core.test_cancellation import only_asyncio
 from .connection import Connection, serving
-from .foreign_groups import in_foreign_groups, only_asyncio
 from .journal import Journal
 from .stacks.work import ReportsErrors, clean_up, note_of_request, work_and_tell
 from .waiting import LIMIT
@@ -88,7 +88,7 @@ def around(request: pytest.FixtureRequest) -> Callable[[App], App]:
 # In what order
 
 
-@in_foreign_groups
+@pytest.mark.fast_guard
 async def test_a_helper_helps_until_its_host_has_cleaned_up(
     request_: Abandoned, around: Any
 ) -> None:
@@ -121,7 +121,7 @@ async def test_a_helper_without_cleanup_keeps_nothing_from_its_host(request_: Ab
     assert request_.outcome == "cancelled"
 
 
-@in_foreign_groups
+@pytest.mark.fast_guard
 async def test_nested_groups_end_from_the_inside(request_: Abandoned, around: Any) -> None:
     async def host(name: str, *names: str) -> None:
         note = request_.named(name)
@@ -150,7 +150,7 @@ async def test_nested_groups_end_from_the_inside(request_: Abandoned, around: An
     assert request_.outcome == "cancelled"
 
 
-@in_foreign_groups
+@pytest.mark.fast_guard
 async def test_a_group_within_the_cleanup_of_a_child_works(
     request_: Abandoned, around: Any
 ) -> None:
@@ -273,7 +273,7 @@ async def test_what_runs_in_a_group_of_the_application_is_not_cancelled(
     assert request_.outcome == "cancelled"
 
 
-@in_foreign_groups
+@pytest.mark.fast_guard
 @pytest.mark.parametrize("of", ["anyio", "asyncio"])
 async def test_a_timeout_within_the_cleanup_of_a_child_is_its_own(
     request_: Abandoned, around: Any, of: str
@@ -349,12 +349,13 @@ async def test_a_child_that_is_cancelled_by_another_task_is_cancelled(request_: 
         await request_.connection.has_ended()
 
 
-@in_foreign_groups
+@pytest.mark.fast_guard
 @pytest.mark.parametrize("by", ["scope", "task"])
+@pytest.mark.parametrize("host", ["waits", "works"])
 async def test_a_cancellation_of_others_passes_while_children_clean_up(
-    request_: Abandoned, around: Any, by: str
+    request_: Abandoned, around: Any, host: str, by: str
 ) -> None:
-    """At once; and the children are then cancelled as anyio cancels, at every await."""
+    """At once, as what it is; the children are then cancelled as anyio cancels, at every await."""
     note, journal = request_.journal.note, request_.journal
 
     async def child() -> None:
@@ -372,6 +373,8 @@ async def test_a_cancellation_of_others_passes_while_children_clean_up(
     async def app(scope: Any, receive: Any, send: Any) -> None:
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(child)
+            if host == "works":
+                await anyio.sleep_forever()
 
     guarded = request_.guard(around(app), cleanup_timeout=math.inf)
     connection, scope = request_.connection, anyio.CancelScope()
@@ -401,7 +404,7 @@ async def test_a_cancellation_of_others_passes_while_children_clean_up(
 # How long
 
 
-@in_foreign_groups
+@pytest.mark.fast_guard
 async def test_a_child_that_swallows_its_cancellation_is_cancelled_for_good(
     request_: Abandoned, around: Any
 ) -> None:
@@ -485,7 +488,7 @@ async def test_a_child_inside_a_shield_of_its_own_is_reached_after_it(
     assert request_.outcome == "cancelled"
 
 
-@in_foreign_groups
+@pytest.mark.fast_guard
 async def test_the_cleanup_of_a_child_that_was_in_a_shield_finishes(
     request_: Abandoned, around: Any
 ) -> None:
@@ -513,10 +516,10 @@ async def test_the_cleanup_of_a_child_that_was_in_a_shield_finishes(
 # What ends in the same tick, and what goes wrong
 
 
-@in_foreign_groups
+@pytest.mark.fast_guard
 @pytest.mark.parametrize("ticks", range(4))
 @pytest.mark.parametrize("first", ["child", "client"])
-async def test_a_child_that_ends_as_the_client_leaves_ends(
+async def test_a_child_that_ends_as_the_client_leaves_ends_or_cleans_up(
     request_: Abandoned, around: Any, first: str, ticks: int
 ) -> None:
     journal = request_.journal
@@ -526,8 +529,10 @@ async def test_a_child_that_ends_as_the_client_leaves_ends(
         note("working")
         try:
             await journal.leave_to("end")
-        finally:
+        except asyncio.CancelledError:
             await clean_up(note)
+            raise
+        note("ended")
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
         async with anyio.create_task_group() as tasks:
@@ -549,12 +554,12 @@ async def test_a_child_that_ends_as_the_client_leaves_ends(
             journal.allow("end")
         await request_.connection.has_ended()
     counts = Counter(request_.notes)
-    assert counts["child cleaning up"] == counts["child cleaned up"] == 1
+    assert counts["child cleaning up"] == counts["child cleaned up"] == 1 - counts["child ended"]
     assert counts["host working"] == counts["host cleaning up"] == counts["host cleaned up"]
     assert request_.outcome == "cancelled"
 
 
-@in_foreign_groups
+@pytest.mark.fast_guard
 async def test_what_a_child_raises_in_its_cleanup_stays_out_of_the_log(
     request_: Abandoned, around: Any
 ) -> None:
@@ -602,7 +607,7 @@ class Catches(BaseHTTPMiddleware):
         return response
 
 
-@in_foreign_groups
+@pytest.mark.fast_guard
 @pytest.mark.parametrize("layers", [[HasGroup], [HasGroup, AddsHeader], [AddsHeader, HasGroup]])
 async def test_a_middleware_with_a_group_of_its_own_cleans_up(
     request_: Abandoned, layers: list[Any]
@@ -619,7 +624,7 @@ async def test_a_middleware_with_a_group_of_its_own_cleans_up(
     assert request_.outcome == "cancelled"
 
 
-@in_foreign_groups
+@pytest.mark.fast_guard
 @pytest.mark.parametrize(("endpoint", "outcome"), [(handler, "cancelled"), (stream, "told")])
 @pytest.mark.parametrize(
     "layers",

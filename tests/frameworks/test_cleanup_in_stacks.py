@@ -15,8 +15,8 @@ from anyio.lowlevel import checkpoint
 from asgi_disconnect import DisconnectMiddleware
 from asgi_disconnect.report import DisconnectReport
 
+from ..core.test_cancellation import only_asyncio
 from .connection import MANNERS, Connection, serving
-from .foreign_groups import in_foreign_groups, only_asyncio
 from .journal import Journal
 from .stacks import STACKS, Stack, holds
 from .stacks.work import ReportsErrors, note_of_request
@@ -43,7 +43,7 @@ def rows(spec_version: str, which: Callable[[Stack], bool] | None = None) -> Any
             pytest.param(
                 stack,
                 id=stack.name,
-                marks=in_foreign_groups if holds(stack.in_group, spec_version) else (),
+                marks=pytest.mark.fast_guard if holds(stack.in_group, spec_version) else (),
             )
             for stack in filter(which, STACKS)
         ],

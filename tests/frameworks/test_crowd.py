@@ -11,8 +11,8 @@ import pytest
 
 from asgi_disconnect import DisconnectMiddleware, DisconnectReport
 
+from ..core.test_cancellation import only_asyncio
 from .connection import MANNERS, Connection
-from .foreign_groups import in_foreign_groups, only_asyncio
 from .journal import Journal
 from .stacks.work import Note, note_of_request
 
@@ -82,7 +82,7 @@ class Crowd:
             before = now
 
 
-@in_foreign_groups
+@pytest.mark.fast_guard
 async def test_a_thousand_that_leave_in_one_tick_hold_the_loop_for_no_time() -> None:
     runs = []
     for _ in range(RUNS):

@@ -10,7 +10,6 @@ from collections import Counter
 
 import pytest
 
-from ..frameworks.foreign_groups import in_foreign_groups
 from ..frameworks.stacks import DJANGO_STACKS, STACKS, Stack, holds
 from .configurations import APP, CONFIGURATIONS
 from .running import Client, RunningServer
@@ -37,7 +36,7 @@ ROWS = [
         id=stack.name,
         marks=[
             # A generator is not always left at its `yield` here.
-            *([in_foreign_groups] if holds(stack.in_group, "2.3") or stack.collected else []),
+            *([pytest.mark.fast_guard] if holds(stack.in_group, "2.3") or stack.collected else []),
             pytest.mark.skipif(stack.missing, reason=f"needs {stack.needs}"),
         ],
     )

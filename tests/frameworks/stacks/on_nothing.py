@@ -25,7 +25,8 @@ async def asyncio_group() -> None:
 
 
 async def gather() -> None:
-    await asyncio.gather(work(), work())
+    # Otherwise it does not wait for the second when the first has ended.
+    await asyncio.gather(work(), work(), return_exceptions=True)
 
 
 async def helped() -> None:
