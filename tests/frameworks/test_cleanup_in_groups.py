@@ -311,6 +311,7 @@ async def test_a_timeout_within_the_cleanup_of_a_child_is_its_own(
     assert request_.outcome == "cancelled"
 
 
+@pytest.mark.fast_guard
 async def test_a_child_that_is_cancelled_by_another_task_is_cancelled(request_: Abandoned) -> None:
     """By `Task.cancel()`, after the departure and before its group comes to it, and after that."""
     note, journal = request_.journal.note, request_.journal

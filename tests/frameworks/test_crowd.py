@@ -5,6 +5,7 @@ loop's turns, and the machine may have other work.
 """
 
 import asyncio
+import gc
 
 import anyio
 import pytest
@@ -55,6 +56,8 @@ class Crowd:
             for connection, journal in zip(connections, self.journals, strict=True):
                 await journal.noted("working")
                 await connection.is_listened_to()
+            gc.collect()
+            gc.freeze()  # a full collection holds the loop for longer, departures or not
             for connection in connections:
                 connection.leave()
             self._left_at = self._time()
@@ -62,6 +65,7 @@ class Crowd:
             for connection in connections:
                 await connection.has_ended()
             self._over = True
+        gc.unfreeze()
 
     def _new_journal(self) -> Note:
         journal = Journal()
