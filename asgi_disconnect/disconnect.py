@@ -79,6 +79,14 @@ class Disconnect:
     def __init__(self, exchange: Exchange) -> None:
         self._exchange: Exchange | None = exchange
 
+    # Middlewares copy scopes, hypercorn's ProxyFix deeply: a copy is about the same exchange.
+
+    def __copy__(self) -> "Disconnect":
+        return self
+
+    def __deepcopy__(self, memo: object) -> "Disconnect":
+        return self
+
     def end(self) -> None:
         """The exchange is over.
 

@@ -1,13 +1,15 @@
 """Which exchanges are guarded, and what happens to the scope (contract §1)."""
 
 import asyncio
+import copy
 import functools
 import logging
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from asgi_disconnect import DisconnectMiddleware
+from asgi_disconnect import Disconnect, DisconnectMiddleware, current_disconnect
 
 from .scripted import LAST, REQUEST, START, Server, http_scope, ticks
 
@@ -53,6 +55,32 @@ async def test_the_scope_is_copied_before_anything_is_added() -> None:
     assert seen[0]["headers"] is scope["headers"]
     assert seen[0]["state"] is scope["state"]
     assert set(seen[0]) - set(scope) == {"asgi_disconnect"}
+
+
+@pytest.mark.parametrize("watch_after", [0, 1000])
+@pytest.mark.parametrize("duplicate", [copy.copy, copy.deepcopy])
+async def test_a_copy_of_the_scope_holds_the_very_same_disconnect(
+    duplicate: Callable[[Any], Any], watch_after: float
+) -> None:
+    """As middlewares copy it: hypercorn's ProxyFix deeply."""
+    server = Server(REQUEST)
+    kept: list[Any] = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        kept.append(duplicate(scope))
+        assert kept[0] == scope
+        assert kept[0] is not scope
+        assert kept[0]["asgi_disconnect"] is current_disconnect()
+        await ticks(10)  # the middleware watches by now, and has more that could be copied
+        kept.append(duplicate(kept[0]))
+        server.leave()
+        await kept[1]["asgi_disconnect"].wait()
+
+    await server.run(app, http_scope(headers=iter([(b"a", b"1")])), watch_after=watch_after)
+    first, second = kept
+    assert isinstance(second["asgi_disconnect"], Disconnect)
+    assert duplicate(second)["asgi_disconnect"] is first["asgi_disconnect"]
+    assert first["asgi_disconnect"].is_set()
 
 
 @pytest.mark.parametrize(
