@@ -35,7 +35,8 @@ BENCHMARKS = ["overhead", "growth", "served", "watched", "latency", "uploads", "
 
 def tests(session: nox.Session) -> None:
     """Everything but Django on one Python, then Django in each version that this Python runs."""
-    install(session, "tests", "servers", "frameworks", "databases", extras=EXTRAS)
+    needs = ("tests", "servers", "frameworks", "middlewares", "databases")
+    install(session, *needs, extras=EXTRAS)
     if session.posargs:
         pytest(session, *session.posargs)
         return
