@@ -385,8 +385,12 @@ class Exchange:
             self._news.set()
             self._news = None
 
-    def close(self) -> None:
-        """The app has ended, and the watcher is about to."""
+    def close(self, error: BaseException | None = None) -> None:
+        """The app has ended, and the watcher is about to.
+
+        With `error`, unless that is a cancellation of ours; it is not kept here, since its
+        traceback refers to us.
+        """
         self._over = True
         self._reader = TABLE[self._reader][Event.CLOSE]
         self._failure = None

@@ -56,6 +56,12 @@ class DisconnectReport:
     descriptor are not counted."""
     status: int | None
     """The response's status, if it had started."""
+    exception: BaseException | None = None
+    """What the app ended with, if it raised anything: the very object.
+
+    None if that was our cancellation.  An error that an abandoned app raises is nothing that the
+    server hears of, so this is where a bug in its cleanup shows.
+    """
 
 
 class ReportedExchange(Exchange):
@@ -108,9 +114,9 @@ class ReportedExchange(Exchange):
             self._phase = "receiving"
         return super()._leave(disconnect, cause, told=told)
 
-    def close(self) -> None:
+    def close(self, error: BaseException | None = None) -> None:
         """The app has ended, and the watcher is about to."""
-        super().close()
+        super().close(error)
         scope, self._scope = self._scope, None  # which refers to us
         if scope is None or self.departure_so_far is None or self.departure_so_far.cause is None:
             return
@@ -125,6 +131,7 @@ class ReportedExchange(Exchange):
             bytes_received=self._received,
             bytes_sent=self._bytes_sent,
             status=self._status,
+            exception=error,
         )
         self._guard.start(functools.partial(_call_hooks, report, self._options), finish=True)
 

@@ -53,6 +53,7 @@ class AsyncioGuard:
         """Call `app` and return what it returns, or None if it was abandoned."""
         loop = self._loop
         clock, foreign = None, 0
+        failure: BaseException | None = None  # what the app ended with
         if not watch_after:
             loop.call_soon(exchange.due)
         elif watch_after != math.inf:
@@ -61,20 +62,26 @@ class AsyncioGuard:
         try:
             return await app(scope, exchange.receive, exchange.send)
         except Exception as error:
+            failure = error
             if not exchange.abandoned:
                 raise
             logger.debug("the app ended with an error after its client had left", exc_info=error)
         except asyncio.CancelledError as error:
             if not exchange.abandoned or self._is_foreign(error):
+                failure = error
                 raise
         except GeneratorExit:
             # Somebody has closed the coroutine, or dropped the loop: nothing can be awaited.
             self._drop_children()
             raise
+        except BaseException as error:
+            failure = error
+            raise
         finally:
             if clock is not None:
                 clock.waiting.pop(exchange, None)
-            exchange.close()
+            exchange.close(failure)
+            failure = None  # its traceback refers to this frame
             self._closed = True
             if self._children or self._finishing:
                 foreign = self._foreign_cancellations()

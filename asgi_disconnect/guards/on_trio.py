@@ -51,16 +51,20 @@ class TrioGuard:
             await anyio.sleep(watch_after)
             exchange.due()
 
-        result = failure = None
+        result = None
+        failure: BaseException | None = None
         # The app's exception must not leave through the task group, which would wrap it.
         async with anyio.create_task_group() as self._task_group:
             self.start(wait_until_due)
             try:
                 with self._app_scope:
-                    result = await app(scope, exchange.receive, exchange.send)
+                    try:
+                        result = await app(scope, exchange.receive, exchange.send)
+                    except Exception as error:  # of a group a scope makes another one
+                        failure = error
             except BaseException as error:
                 failure = error
-            exchange.close()
+            exchange.close(failure)
             self._closed = True
             for child_scope in self._child_scopes:
                 child_scope.cancel()

@@ -1,4 +1,4 @@
-"""One line in the log for each premature disconnect.
+"""One line in the log for each premature disconnect, and the traceback of what failed then.
 
     DisconnectMiddleware(app, on_disconnect=LoggingHook())
 
@@ -12,6 +12,7 @@ from typing import Any, Final
 from urllib.parse import quote
 
 from ..report import DisconnectReport
+from .errors import error_of, name_of
 from .labels import Route, route_of
 
 _CAUSES: Final = {
@@ -28,6 +29,11 @@ class LoggingHook:
 
     The record's attributes have the names of the report's fields, and ``method``, ``path`` and
     ``route``, each with the prefix ``disconnect_``: ``disconnect_outcome``, for one.
+    ``disconnect_exception`` is the name of a class.
+
+    An app that ended with an error is logged at `logging.WARNING` at least, with the traceback,
+    which nobody else would show.  What frameworks raise because the client has left is no error
+    (`instrumentation.errors`).
 
     :param logger: where to log; ``asgi_disconnect.report`` by default.
     :param level: `logging.INFO` by default: a client that leaves is no error of the server's.
@@ -48,19 +54,23 @@ class LoggingHook:
 
     def __call__(self, report: DisconnectReport) -> None:
         """Log `report`."""
-        if not self._logger.isEnabledFor(self._level):
+        error = error_of(report)
+        level = self._level if error is None else max(self._level, logging.WARNING)
+        if not self._logger.isEnabledFor(level):
             return
         # The path has been decoded, and may hold the end of a line; the query may hold secrets.
         request = f"{_printable(report.scope, 'method')} {_printable(report.scope, 'path')}"
         self._logger.log(
-            self._level,
-            "%s: %s while %s, %.3f s after the start; %s, %.3f s later",
+            level,
+            "%s: %s while %s, %.3f s after the start; %s, %.3f s later%s",
             request,
             _CAUSES.get(report.cause, report.cause),
             report.phase,
             report.seconds_since_start - report.seconds_to_end,
             report.outcome,
             report.seconds_to_end,
+            "" if report.exception is None else f", with {name_of(report.exception)}",
+            exc_info=error,
             extra=self._fields(report),
         )
 
@@ -77,6 +87,7 @@ class LoggingHook:
             "disconnect_bytes_received": report.bytes_received,
             "disconnect_bytes_sent": report.bytes_sent,
             "disconnect_status": report.status,
+            "disconnect_exception": report.exception and name_of(report.exception),
         }
 
 

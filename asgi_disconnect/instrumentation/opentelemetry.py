@@ -18,6 +18,7 @@ from opentelemetry import metrics, trace
 
 from .. import __version__
 from ..report import DisconnectReport
+from .errors import error_of, name_of
 from .labels import BUCKETS, Route, method_of, route_of
 
 EVENT: Final = "asgi_disconnect.abandoned"
@@ -32,12 +33,16 @@ class OpenTelemetryHook:
     - ``asgi_disconnect.worked`` (``s``), a histogram: from the start of the exchange to the end of
       the app;
     - ``asgi_disconnect.time_to_end`` (``s``), a histogram: from the disconnect to the end of the
-      app.
+      app;
+    - ``asgi_disconnect.errors`` (``{error}``), a counter: apps that ended with an error after the
+      disconnect, by ``error.type``, the name of its class.  What frameworks raise because the
+      client has left is no error (`instrumentation.errors`).
 
     Each has the attributes ``asgi_disconnect.outcome``, ``asgi_disconnect.cause``,
     ``http.request.method`` (``_OTHER`` if it is not a known one) and, if it is known,
     ``http.route``.  The span gets an event, ``asgi_disconnect.abandoned``, with all that the report
-    says; its status is left unset, since a client that leaves is no error of the server's.
+    says, and one for such an error, ``exception``, with its traceback; its status is left unset,
+    since a client that leaves is no error of the server's.
 
     :param meter_provider: whose meter to use; the global one's by default.
     :param route: takes the scope, and returns the template of the route that was taken, or None;
@@ -56,6 +61,11 @@ class OpenTelemetryHook:
             "asgi_disconnect.abandoned_requests",
             unit="{request}",
             description="Requests that ended before their response was complete.",
+        )
+        self._errors = meter.create_counter(
+            "asgi_disconnect.errors",
+            unit="{error}",
+            description="Abandoned requests whose app ended with an error.",
         )
         self._worked = meter.create_histogram(
             "asgi_disconnect.worked",
@@ -83,8 +93,13 @@ class OpenTelemetryHook:
         self._abandoned.add(1, attributes)
         self._worked.record(report.seconds_since_start, attributes)
         self._time_to_end.record(report.seconds_to_end, attributes)
+        error = error_of(report)
+        if error is not None:
+            self._errors.add(1, {**attributes, "error.type": name_of(error)})
         span = trace.get_current_span()
         if span.is_recording():
+            if error is not None:
+                span.record_exception(error)
             span.add_event(EVENT, {**attributes, **_details(report)})
 
 
@@ -98,6 +113,8 @@ def _details(report: DisconnectReport) -> Attributes:
         "http.request.body.size": report.bytes_received,
         "http.response.body.size": report.bytes_sent,
     }
+    if report.exception is not None:
+        details["exception.type"] = name_of(report.exception)
     if report.status is not None:
         details["http.response.status_code"] = report.status
     return details

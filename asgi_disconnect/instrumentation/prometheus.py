@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from prometheus_client import REGISTRY, CollectorRegistry, Counter, Histogram
 
 from ..report import DisconnectReport
+from .errors import error_of, name_of
 from .labels import BUCKETS, Route, method_of, route_of
 
 
@@ -19,7 +20,10 @@ class PrometheusHook:
     - ``asgi_disconnect_abandoned_requests_total``, by `outcome`, `cause`, `method` and `route`;
     - ``asgi_disconnect_worked_seconds``: from the start of the exchange to the end of the app,
       by `outcome`, `method` and `route`;
-    - ``asgi_disconnect_time_to_end_seconds``: from the disconnect to the end of the app, likewise.
+    - ``asgi_disconnect_time_to_end_seconds``: from the disconnect to the end of the app, likewise;
+    - ``asgi_disconnect_errors_total``: apps that ended with an error after the disconnect, by
+      `exception`, which is the name of a class, `outcome`, `method` and `route`.  What frameworks
+      raise because the client has left is no error (`instrumentation.errors`).
 
     An unknown method is ``_OTHER``, an unknown route is empty.  One hook may serve several
     middlewares; two for one registry are an error of `prometheus_client`'s.
@@ -45,6 +49,12 @@ class PrometheusHook:
             ("cause", *labels),
             registry=registry,
         )
+        self._errors = Counter(
+            "asgi_disconnect_errors",
+            "Abandoned requests whose app ended with an error.",
+            ("exception", *labels),
+            registry=registry,
+        )
         self._worked = Histogram(
             "asgi_disconnect_worked_seconds",
             "From the start of an abandoned request to the end of the app.",
@@ -64,5 +74,8 @@ class PrometheusHook:
         """Count `report`."""
         labels = (report.outcome, method_of(report.scope), self._route(report.scope) or "")
         self._abandoned.labels(report.cause, *labels).inc()
+        error = error_of(report)
+        if error is not None:
+            self._errors.labels(name_of(error), *labels).inc()
         self._worked.labels(*labels).observe(report.seconds_since_start)
         self._time_to_end.labels(*labels).observe(report.seconds_to_end)

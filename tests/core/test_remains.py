@@ -18,7 +18,7 @@ pytestmark = pytest.mark.anyio
 OURS = {
     f"asgi_disconnect.{name}"
     for name in (
-        *("exchange", "body", "guards.on_asyncio", "guards.on_trio"),
+        *("exchange", "report", "body", "guards.on_asyncio", "guards.on_trio"),
         *("guards.fast", "guards.groups", "guards.records", "guards.reference"),
     )
 }
@@ -50,6 +50,15 @@ async def fails(scope: Any, receive: Any, send: Any) -> None:
     raise ValueError
 
 
+async def fails_in_cleanup(scope: Any, receive: Any, send: Any) -> None:
+    await receive()
+    scope["server"].leave()
+    try:
+        await anyio.sleep_forever()
+    finally:
+        raise ValueError
+
+
 async def leaves_unread(scope: Any, receive: Any, send: Any) -> None:
     await ticks(scope["ticks"])
 
@@ -58,11 +67,13 @@ def ours() -> list[object]:
     return [thing for thing in gc.get_objects() if type(thing).__module__ in OURS]
 
 
-@pytest.mark.parametrize("app", [completes, is_cancelled, is_told, fails, leaves_unread])
+@pytest.mark.parametrize(
+    "app", [completes, is_cancelled, is_told, fails, fails_in_cleanup, leaves_unread]
+)
 @pytest.mark.parametrize("watch_after", [0, 1000, float("inf")])
-@pytest.mark.parametrize("length", [0, 20])
+@pytest.mark.parametrize(("length", "reported"), [(0, False), (20, False), (20, True)])
 async def test_no_task_timer_or_reference_is_left(
-    app: Any, watch_after: float, length: int
+    app: Any, watch_after: float, length: int, reported: bool
 ) -> None:
     """Nor anything for the garbage collector; a timer that is left would refer to its exchange.
 
@@ -75,7 +86,11 @@ async def test_no_task_timer_or_reference_is_left(
         contexts.append(contextvars.copy_context())
         await app(scope, receive, send)
 
-    middleware = DisconnectMiddleware(keeps_context, watch_after=watch_after)
+    async def hook(report: Any) -> None:
+        await ticks(2)
+
+    options: dict[str, Any] = {"on_disconnect": hook} if reported else {}
+    middleware = DisconnectMiddleware(keeps_context, watch_after=watch_after, **options)
     tasks = {task.id for task in anyio.get_running_tasks()}
     gc.collect()
     before = ours()  # what another test's failure or fixture holds on to

@@ -8,7 +8,12 @@ from typing import Any
 import anyio
 import pytest
 
-from asgi_disconnect import DisconnectMiddleware, DisconnectReport, current_disconnect
+from asgi_disconnect import (
+    ClientDisconnected,
+    DisconnectMiddleware,
+    DisconnectReport,
+    current_disconnect,
+)
 
 from .scripted import LAST, MORE, REQUEST, START, Server, http_scope, piece, ticks
 from .test_cancellation import only_asyncio
@@ -50,6 +55,7 @@ async def test_a_report_has_the_contracts_fields() -> None:
     assert report.bytes_received == 8
     assert report.bytes_sent == 4
     assert report.status == 201
+    assert report.exception is None
     assert 0 <= report.seconds_to_end <= report.seconds_since_start < 5
     with pytest.raises(dataclasses.FrozenInstanceError):
         report.status = 200
@@ -250,6 +256,80 @@ async def test_hooks_are_called_when_the_server_shuts_down_too() -> None:
         await told.wait()
         tasks.cancel_scope.cancel()
     assert [report.outcome for report in reports] == ["told"]
+    # The cancellation was not ours.
+    assert isinstance(reports[0].exception, anyio.get_cancelled_exc_class())
+
+
+@pytest.mark.parametrize("told", [True, False])
+@pytest.mark.parametrize(
+    "error", [ValueError("cleanup"), ClientDisconnected("said so"), ExceptionGroup("", [OSError()])]
+)
+async def test_what_an_abandoned_app_ended_with_is_in_the_report(
+    error: Exception, told: bool
+) -> None:
+    """And not in the server's log; a group is the app's own."""
+    server = Server(REQUEST)
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await receive()
+        server.leave()
+        if told:
+            await receive()
+            raise error
+        try:
+            await anyio.sleep_forever()
+        finally:
+            raise error
+
+    report = await report_of(server, app)
+    assert report.outcome == ("told" if told else "cancelled")
+    assert report.exception is error
+
+
+class Own(BaseException):
+    pass
+
+
+@pytest.mark.parametrize("error", [ValueError("own"), Own("own")])
+async def test_what_reaches_the_server_is_in_the_report_too(error: BaseException) -> None:
+    server = Server(REQUEST)
+    reports: list[DisconnectReport] = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        server.leave()
+        await current_disconnect().wait()
+        raise error
+
+    with pytest.raises(type(error)) as raised:
+        await server.run(app, cancel=False, on_disconnect=reports.append)
+    assert raised.value is error
+    assert [report.exception for report in reports] == [error]
+
+
+@pytest.mark.parametrize("ends", ["told", "ignored", "cancelled", "overran"])
+async def test_without_an_error_of_the_apps_the_report_has_none(ends: str) -> None:
+    server = Server(REQUEST)
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        server.leave()
+        if ends == "told":
+            while (await receive())["type"] != "http.disconnect":
+                pass
+        elif ends == "ignored":
+            current_disconnect().ignore()
+            await ticks(20)
+        else:
+            try:
+                await anyio.sleep_forever()
+            finally:
+                if ends == "overran":
+                    with anyio.CancelScope(shield=True):
+                        await anyio.sleep(0.02)
+                    await anyio.sleep_forever()
+
+    report = await report_of(server, app, cleanup_timeout=0.01)
+    assert report.outcome == ends
+    assert report.exception is None
 
 
 @pytest.mark.parametrize("value", [5, [print, 5], "hook"])

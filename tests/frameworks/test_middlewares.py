@@ -361,5 +361,5 @@ async def test_an_abandoned_handler_is_cancelled_once_and_cleans_up(
     assert app.found is app.own is not None
     assert app.found.is_set()
     (report,) = app.reports
-    assert report.outcome == "cancelled"
+    assert (report.outcome, report.exception) == ("cancelled", None)
     assert not connection.sent

@@ -26,6 +26,20 @@ async def streams(scope: Any, receive: Any, send: Any) -> None:
     await anyio.sleep_forever()
 
 
+def fails(error: BaseException) -> Any:
+    """An app whose cleanup raises `error` when it is cancelled in the middle of its response."""
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await receive()
+        await send({**START, "status": 202})
+        try:
+            await anyio.sleep_forever()
+        finally:
+            raise error
+
+    return app
+
+
 async def answers(scope: Any, receive: Any, send: Any) -> None:
     """An app that responds at once."""
     await send(START)

@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
+from asgi_disconnect import ClientDisconnected
 from asgi_disconnect.instrumentation.logging import LoggingHook
 
-from .exchanges import answers, serve, streams, works
+from .exchanges import answers, fails, serve, streams, works
 
 pytestmark = pytest.mark.anyio
 
@@ -72,6 +73,7 @@ async def test_the_fields_are_in_the_record_for_formatters_that_write_json() -> 
         "disconnect_bytes_received": 0,
         "disconnect_bytes_sent": 1,
         "disconnect_status": 202,
+        "disconnect_exception": None,
     }
 
 
@@ -86,6 +88,48 @@ async def test_the_query_is_not_logged() -> None:
     stream = io.StringIO()
     await serve(works, LoggingHook(logger_to(stream, Json())), query_string=b"token=secret")
     assert "secret" not in stream.getvalue()
+
+
+async def test_an_error_is_a_warning_with_its_traceback() -> None:
+    first, *traceback = await lines_of(fails(ValueError("the bug")), "%(levelname)s %(message)s")
+    assert first.startswith("WARNING GET /: the client left while responding, 0.")
+    assert first.endswith(" s later, with ValueError")
+    assert traceback[0] == "Traceback (most recent call last):"
+    assert traceback[-1] == "ValueError: the bug"
+    assert any(line.endswith("raise error") for line in traceback)
+
+
+async def test_another_way_to_end_is_in_the_line_alone() -> None:
+    stream = io.StringIO()
+    hook = LoggingHook(logger_to(stream, Json()))
+    await serve(fails(ClientDisconnected()), hook)
+    fields = json.loads(stream.getvalue())
+    name = "asgi_disconnect.disconnect.ClientDisconnected"
+    assert fields["message"].endswith(f" s later, with {name}")
+    assert fields["disconnect_exception"] == name
+    (line,) = await lines_of(fails(ClientDisconnected()), "%(levelname)s")
+    assert line == "INFO"
+
+
+@pytest.mark.parametrize(
+    ("level", "expected"),
+    [(logging.DEBUG, "WARNING"), (logging.WARNING, "WARNING"), (logging.CRITICAL, "CRITICAL")],
+)
+async def test_an_error_is_logged_at_warning_or_at_the_users_level(
+    level: int, expected: str
+) -> None:
+    line, *_ = await lines_of(fails(ValueError()), "%(levelname)s", level)
+    assert line == expected
+
+
+async def test_an_error_is_logged_where_departures_are_not() -> None:
+    stream = io.StringIO()
+    logger = logger_to(stream, logging.Formatter("%(levelname)s"))
+    logger.setLevel(logging.WARNING)
+    hook = LoggingHook(logger)
+    await serve(works, hook)
+    await serve(fails(ValueError()), hook)
+    assert stream.getvalue().splitlines()[0] == "WARNING"
 
 
 async def test_the_level_is_the_users() -> None:

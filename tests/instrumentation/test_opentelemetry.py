@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from .exchanges import answers, serve, serve_around, streams, works
+from .exchanges import answers, fails, serve, serve_around, streams, works
 
 pytest.importorskip("opentelemetry.sdk")
 pytest.importorskip("opentelemetry.instrumentation.asgi")
@@ -95,6 +95,24 @@ async def test_disconnects_are_counted_by_outcome_and_cause(meters: Meters) -> N
     }
 
 
+async def test_errors_are_counted_by_their_class(meters: Meters) -> None:
+    hook = OpenTelemetryHook(meters.provider)
+    await serve(fails(ValueError("one")), hook)
+    await serve(fails(ValueError("two")), hook)
+    await serve(fails(ConnectionResetError()), hook)  # no error, but the end of a connection
+    await serve(works, hook)
+    metric = meters.read()["asgi_disconnect.errors"]
+    (point,) = metric.data.data_points
+    assert metric.unit == "{error}"
+    assert point.value == 2
+    assert dict(point.attributes) == {
+        "asgi_disconnect.outcome": "cancelled",
+        "asgi_disconnect.cause": "disconnect",
+        "http.request.method": "GET",
+        "error.type": "ValueError",
+    }
+
+
 async def test_times_are_recorded_in_seconds(meters: Meters) -> None:
     await serve(works, OpenTelemetryHook(meters.provider, route=template), **SCOPE)
     for name in ("asgi_disconnect.worked", "asgi_disconnect.time_to_end"):
@@ -142,6 +160,26 @@ async def test_the_servers_span_gets_an_event(meters: Meters, spans: Spans) -> N
         "http.response.status_code": 202,
         "http.route": "/orders/{order}",
     }
+
+
+async def test_an_error_is_recorded_on_the_servers_span(meters: Meters, spans: Spans) -> None:
+    app = fails(ValueError("the bug"))
+    await serve_around(spans.instrument, app, OpenTelemetryHook(meters.provider), **SCOPE)
+    recorded, event = spans.server_span().events
+    attributes = dict(recorded.attributes or {})
+    assert recorded.name == "exception"
+    assert attributes["exception.type"] == "ValueError"
+    assert attributes["exception.message"] == "the bug"
+    assert "raise error" in str(attributes["exception.stacktrace"])
+    assert event.name == "asgi_disconnect.abandoned"
+    assert (event.attributes or {})["exception.type"] == "ValueError"
+
+
+async def test_another_way_to_end_is_in_the_event_alone(meters: Meters, spans: Spans) -> None:
+    app = fails(ConnectionResetError())
+    await serve_around(spans.instrument, app, OpenTelemetryHook(meters.provider), **SCOPE)
+    (event,) = spans.server_span().events
+    assert (event.attributes or {})["exception.type"] == "ConnectionResetError"
 
 
 @pytest.mark.parametrize("app", [works, streams])

@@ -2,7 +2,7 @@
 
 import pytest
 
-from .exchanges import answers, serve, streams, works
+from .exchanges import answers, fails, serve, streams, works
 
 pytest.importorskip("prometheus_client")
 
@@ -36,6 +36,23 @@ async def test_disconnects_are_counted_by_outcome_and_cause() -> None:
     assert ({**labels, "method": "GET"}, 2.0) in counted
     assert ({**labels, "method": "POST"}, 1.0) in counted
     assert len(counted) == 2
+
+
+async def test_errors_are_counted_by_their_class() -> None:
+    registry = CollectorRegistry()
+    hook = PrometheusHook(registry)
+    await serve(fails(ValueError("one")), hook)
+    await serve(fails(ValueError("two")), hook)
+    await serve(fails(ConnectionResetError()), hook)  # no error, but the end of a connection
+    await serve(works, hook)
+    ((labels, count),) = exposed(registry)["asgi_disconnect_errors_total"]
+    assert count == 2
+    assert labels == {
+        "exception": "ValueError",
+        "outcome": "cancelled",
+        "method": "GET",
+        "route": "",
+    }
 
 
 async def test_times_are_observed_in_seconds() -> None:

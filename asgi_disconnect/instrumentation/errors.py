@@ -1,0 +1,53 @@
+"""Which exceptions of abandoned apps are errors, to be looked at by somebody.
+
+Most are not: they are how a framework, or the code in it, ends when it is told that the client has
+left.  What is neither that nor a cancellation is a bug, or cleanup that has failed.
+"""
+
+from typing import Final
+
+from ..report import DisconnectReport
+
+_OF_THE_DEPARTURE: Final = frozenset(
+    {
+        "ClientDisconnect",  # Starlette
+        "ClientDisconnected",  # ours, uvicorn, Werkzeug
+        "ClientDisconnectedError",  # Quart
+        "MessageAborted",  # BlackSheep
+        "RequestAborted",  # Django
+        "WebSocketDisconnect",  # Starlette, Litestar
+        "WebSocketDisconnected",  # Starlette
+    }
+)
+"""Names of classes, since nothing optional is imported."""
+
+
+def error_of(report: DisconnectReport) -> BaseException | None:
+    """What the app ended with, if that is an error and not how departures end.
+
+    No errors are: cancellations and what ends the process; what frameworks raise because the client
+    has left; errors of connections (`ConnectionError`), and every `OSError` where the server's
+    `send` has raised one.  A group is one if anything in it is.
+    """
+    error = report.exception
+    return error if error is not None and _is_error(error, report) else None
+
+
+def name_of(error: BaseException) -> str:
+    """The name of an exception's class, with its module unless it is Python's own."""
+    kind = type(error)
+    if kind.__module__ == "builtins":
+        return kind.__qualname__
+    return f"{kind.__module__}.{kind.__qualname__}"
+
+
+def _is_error(error: BaseException, report: DisconnectReport) -> bool:
+    if isinstance(error, BaseExceptionGroup):
+        return any(_is_error(each, report) for each in error.exceptions)
+    if not isinstance(error, Exception) or isinstance(error, ConnectionError):
+        return False
+    if isinstance(error, OSError) and report.cause == "send_error":
+        return False
+    if isinstance(error, RuntimeError) and str(error) == "No response returned.":
+        return False  # `BaseHTTPMiddleware` of what has ended because it was told
+    return not any(kind.__name__ in _OF_THE_DEPARTURE for kind in type(error).__mro__)
