@@ -27,7 +27,15 @@ _TICKS_OF_A_BUSY_APP: Final = 5
 class FastGuard(AsyncioGuard):
     """Runs one app on an asyncio and an anyio whose records can be read."""
 
-    __slots__ = ("_asked", "_follows", "_groups", "_outside", "_patient_until", "_reached")
+    __slots__ = (
+        "_asked",
+        "_follows",
+        "_groups",
+        "_outside",
+        "_patient_until",
+        "_reached",
+        "_seen_foreign",
+    )
 
     def __init__(self, task: "asyncio.Task[Any]", loop: asyncio.AbstractEventLoop) -> None:
         super().__init__(task, loop)
@@ -35,7 +43,7 @@ class FastGuard(AsyncioGuard):
         self._outside = records.innermost_scope(task)
         self._asked = 0  # cancellations of ours that the app has not taken back
         self._reached: asyncio.Event | None = None  # made when the app is to be cancelled
-        self._follows = False
+        self._follows = self._seen_foreign = False
         self._groups: SparedTasks | None = None
 
     async def app_waits(self) -> None:
@@ -117,8 +125,10 @@ class FastGuard(AsyncioGuard):
             return
         # asyncio lets an app take a cancellation back, and go on.
         self._asked = min(self._asked, max(self._uncounted_cancellations(), 0))
-        if self._groups is not None and self._cancelled_by_others():
-            self._groups.end()
+        if self._cancelled_by_others():
+            self._seen_foreign = True
+            if self._groups is not None:
+                self._groups.end()
         records.call_after_step(self._task, self._look_at_app)
 
     def _uncounted_cancellations(self) -> int:
@@ -133,7 +143,10 @@ class FastGuard(AsyncioGuard):
         return max(self._task.cancelling() - self._cancellations - self._asked, 0)
 
     def _is_foreign(self, error: asyncio.CancelledError) -> bool:
-        return self._foreign_cancellations() > 0
+        # anyio may take one back too many: what a task of a group has left to take back is added
+        # to its host's (4.16).
+        foreign = self._seen_foreign or self._foreign_cancellations() > 0
+        return foreign and _OURS not in error.args
 
     def _let_go_of_app(self) -> None:
         if self._groups is not None:

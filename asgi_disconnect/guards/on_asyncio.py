@@ -15,6 +15,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any, Final
 
 import anyio
+from anyio.lowlevel import checkpoint_if_cancelled
 
 from ..exchange import Exchange
 from ..types import App, Scope
@@ -87,7 +88,11 @@ class AsyncioGuard:
                 foreign = self._foreign_cancellations()
                 await self._end_children(foreign)
                 exchange.closed()
-        if foreign:  # and the app made another error of it
+        # Somebody else has cancelled as well, and the app has made another error of it, or one of
+        # its groups did not hear of it.
+        if anyio.get_current_task().has_pending_cancellation():
+            await checkpoint_if_cancelled()
+        if foreign:
             raise asyncio.CancelledError
         return None
 
@@ -157,7 +162,7 @@ class AsyncioGuard:
         raise NotImplementedError
 
     def _is_foreign(self, error: asyncio.CancelledError) -> bool:
-        """Whether `error`, which has left the app, is somebody else's cancellation as well."""
+        """Whether `error`, which has left the app, is somebody else's cancellation."""
         raise NotImplementedError
 
     def _let_go_of_app(self) -> None:

@@ -28,6 +28,8 @@ _OURS: Final = "the client has left, and the app is never still"
 _TICKS_OF_A_BUSY_APP: Final = 5
 """How long a task that is never still is waited for before it is decided what to do about it."""
 
+_TICKS_TO_TAKE_IT_BACK: Final = 3
+
 # Pauses, in seconds, before it is tried again: first a tick for a task that was about to run, then
 # longer for one inside a shield of its own.
 _PAUSES: Final = (0.0, 0.0, 0.001, 0.002, 0.005, 0.01, 0.02)
@@ -36,14 +38,14 @@ _PAUSES: Final = (0.0, 0.0, 0.001, 0.002, 0.005, 0.01, 0.02)
 class ReferenceGuard(AsyncioGuard):
     """Runs one app between two cancel scopes."""
 
-    __slots__ = ("_asked", "_info", "_inner", "_outer", "_to_be_cancelled")
+    __slots__ = ("_asked", "_info", "_inner", "_outer", "_taken_back", "_to_be_cancelled")
 
     def __init__(self, task: "asyncio.Task[Any]", loop: asyncio.AbstractEventLoop) -> None:
         super().__init__(task, loop)
         self._outer = anyio.CancelScope()
         self._inner = anyio.CancelScope()
         self._info = anyio.get_current_task()
-        self._to_be_cancelled = False
+        self._to_be_cancelled = self._taken_back = False
         self._asked = 0  # how often we have used the task's own `cancel()`
 
     async def run(self, exchange: Exchange, app: App, scope: Scope, watch_after: float) -> Any:
@@ -80,6 +82,15 @@ class ReferenceGuard(AsyncioGuard):
             await asyncio.sleep(pause)
             if self._to_be_cancelled:  # and was not reached in `checkpoint`
                 self._try_again(patient=self._loop.time() < patient_until)
+        await self._see_whether_it_is_taken_back()
+
+    async def _see_whether_it_is_taken_back(self) -> None:
+        """asyncio lets an app take a cancellation back, mostly as soon as it comes, and go on."""
+        reached = self._task.cancelling()
+        for _ in range(_TICKS_TO_TAKE_IT_BACK):
+            await asyncio.sleep(0)
+            if self._task.cancelling() < reached:
+                self._taken_back = True
 
     def _try_again(self, *, patient: bool) -> None:
         before = self._task.cancelling()
@@ -109,8 +120,10 @@ class ReferenceGuard(AsyncioGuard):
         return max(self._task.cancelling() - self._cancellations - self._asked, 0)
 
     def _is_foreign(self, error: asyncio.CancelledError) -> bool:
-        # What the outer scope has cancelled does not leave it.
-        return _OURS not in error.args or self._foreign_cancellations() > 0
+        # What the outer scope has cancelled does not leave it, but for what others make of it, as
+        # asyncio.TaskGroup does.
+        foreign = self._taken_back or self._foreign_cancellations() > 0
+        return foreign and _OURS not in error.args
 
     def _let_go_of_app(self) -> None:
         while self._asked and self._task.cancelling() > self._cancellations:

@@ -108,6 +108,7 @@ async def test_a_helper_helps_until_its_host_has_cleaned_up(
     assert request_.outcome == "cancelled"
 
 
+@pytest.mark.fast_guard
 async def test_a_helper_without_cleanup_keeps_nothing_from_its_host(request_: Abandoned) -> None:
     async def app(scope: Any, receive: Any, send: Any) -> None:
         async with anyio.create_task_group() as tasks:
