@@ -13,7 +13,7 @@ from importlib.util import find_spec
 from typing import Any
 
 import pytest
-from scripted_client import Client, Serve, tasks_left
+from scripted_client import Client, Headers, Serve, tasks_left
 
 DJANGO_5 = find_spec("django") is not None and version("django").startswith("5.")
 
@@ -43,8 +43,9 @@ async def serve(
     way = request.param
     clients: list[Client] = []
 
-    def start(application: Any, path: str = "/") -> Client:
-        clients.append(Client(way.wrap(application), path=path, limit=way.limit))
+    def start(application: Any, path: str = "/", headers: Headers = ()) -> Client:
+        app = way.wrap(application)
+        clients.append(Client(app, path=path, headers=headers, limit=way.limit))
         return clients[-1]
 
     yield start

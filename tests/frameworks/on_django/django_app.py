@@ -3,7 +3,7 @@
 Imported by what tests Django, after it is known that Django is installed.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,17 +11,25 @@ import django
 from django.conf import settings
 from django.core.handlers.asgi import ASGIHandler, ASGIRequest
 from django.http import HttpResponse
+from django.test.utils import override_settings
 from django.urls import path
 
 if not settings.configured:
     settings.configure(
         ALLOWED_HOSTS=["*"],
         DATABASES={"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:"}},
-        INSTALLED_APPS=["django.contrib.staticfiles"],
+        INSTALLED_APPS=[
+            "django.contrib.auth",
+            "django.contrib.contenttypes",
+            "django.contrib.messages",
+            "django.contrib.sessions",
+            "django.contrib.staticfiles",
+        ],
         LOGGING_CONFIG=None,
         MIDDLEWARE=[],
         ROOT_URLCONF=__name__,
         SECRET_KEY="for tests only",
+        SESSION_ENGINE="django.contrib.sessions.backends.signed_cookies",
         STATICFILES_DIRS=[Path(__file__).parent],
         STATIC_URL="/static/",
         USE_TZ=True,
@@ -41,8 +49,8 @@ def hello(request: ASGIRequest) -> HttpResponse:
     return HttpResponse("hello")
 
 
-def handler_for(view: Callable[..., Any] = hello) -> ASGIHandler:
-    """Django's ASGI application, with `view` at every path."""
+def handler_for(view: Callable[..., Any] = hello, middleware: Sequence[str] = ()) -> ASGIHandler:
+    """Django's ASGI application, with `view` at every path, behind `middleware`."""
 
     class Request(ASGIRequest):
         urlconf = (path("", view), path("<path:anything>", view))
@@ -50,4 +58,5 @@ def handler_for(view: Callable[..., Any] = hello) -> ASGIHandler:
     class Handler(ASGIHandler):
         request_class = Request
 
-    return Handler()
+    with override_settings(MIDDLEWARE=list(middleware)):
+        return Handler()

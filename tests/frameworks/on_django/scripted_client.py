@@ -6,10 +6,11 @@ and that takes whatever is sent to a client that has left, as all do.
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, TypeVar
 
 Message = dict[str, Any]
+Headers = Sequence[tuple[bytes, bytes]]
 T = TypeVar("T")
 
 LIMIT = 20.0
@@ -19,7 +20,14 @@ LIMIT = 20.0
 class Client:
     """One exchange with `app`, which starts at once."""
 
-    def __init__(self, app: Callable[..., Any], *, path: str = "/", limit: float = LIMIT) -> None:
+    def __init__(
+        self,
+        app: Callable[..., Any],
+        *,
+        path: str = "/",
+        headers: Headers = (),
+        limit: float = LIMIT,
+    ) -> None:
         self.sent: list[Message] = []
         """What the application sent."""
         self.on_send: Callable[[Message], None] | None = None
@@ -38,7 +46,7 @@ class Client:
             "raw_path": path.encode(),
             "query_string": b"",
             "root_path": "",
-            "headers": [(b"host", b"localhost"), (b"content-type", b"text/plain")],
+            "headers": [(b"host", b"localhost"), (b"content-type", b"text/plain"), *headers],
             "client": ("127.0.0.1", 50000),
             "server": ("127.0.0.1", 8000),
         }
