@@ -5,8 +5,7 @@ the disconnect and clean up when they are told, which they do not when they are 
 outside; so an app that listens gets `grace` seconds, and one that does not is cancelled at once.
 """
 
-import inspect
-import logging
+import functools
 import threading
 from collections.abc import Callable, Coroutine
 from contextvars import Context, copy_context
@@ -15,10 +14,8 @@ from typing import Any, Final, Literal, Protocol
 import anyio
 from anyio.lowlevel import checkpoint
 
+from .callbacks import Callback, call_in_time
 from .options import Options
-from .threads import Threads
-
-logger: logging.Logger = logging.getLogger("asgi_disconnect")
 
 Cause = Literal["disconnect", "send_error", "body_too_large", "body_timeout", "no_storage"]
 """Why the exchange cannot be completed.
@@ -35,12 +32,6 @@ SEND_ERROR_GRACE: Final = 1.0
 
 It is told by that, and most apps let the error pass and end.  One that goes on does not listen.
 """
-
-Callback = Callable[[], Any]
-"""Sync or async."""
-
-# Not anyio's default ones: a callback that cancels a connection may be what frees those.
-_callback_threads: Final = Threads("asgi_disconnect.callbacks", 40)
 
 
 class Departing(Protocol):
@@ -293,20 +284,7 @@ class Departure:
             guard.call_threadsafe(function)
 
     def _start_callback(self, callback: Callback) -> None:
-        async def run() -> None:
-            try:
-                with anyio.move_on_after(self._options.cleanup_timeout):
-                    if inspect.iscoroutinefunction(callback):
-                        result = callback()
-                    else:
-                        # In a tuple: trio refuses what a thread returns that is to be awaited.
-                        (result,) = await _callback_threads.run(
-                            lambda: (callback(),), abandon_on_cancel=True
-                        )
-                    if inspect.isawaitable(result):
-                        await result
-            except Exception:
-                logger.exception("a callback of a disconnect raised: %r", callback)
-
-        if self._guard is not None:
-            self._guard.start(run, finish=True)
+        guard, patience = self._guard, self._options.cleanup_timeout
+        if guard is not None:
+            call = functools.partial(call_in_time, callback, patience, guard.call_threadsafe)
+            guard.start(call, finish=True)

@@ -6,7 +6,8 @@ from typing import Final, TypeVar, overload
 
 import anyio
 
-from .departure import Callback, Departure
+from .callbacks import Callback
+from .departure import Departure
 from .exchange import Exchange
 from .options import Options
 
@@ -124,6 +125,9 @@ class Disconnect:
         thread, so that ``connection.cancel()`` and the like may block.  It runs in the context of
         whoever adds it and has `cleanup_timeout` seconds; an error of its is logged.  From any
         thread.
+
+        There are 40 threads, and a plain callback that hangs keeps its own.  When none is free
+        for `cleanup_timeout` seconds, the callback is not called, and that is logged.
 
         It may be running while the handler goes on, so what it stops must still be the handler's
         own: a connection that has gone back to its pool by then is another request's.

@@ -4,13 +4,19 @@ Sync handlers may wait in all forty of anyio's default threads, and it may be ou
 wait: reading on to see a client leave, or the callback that cancels a query.
 """
 
+import threading
+from collections import deque
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
+import anyio
 from anyio import CapacityLimiter, to_thread
 from anyio.lowlevel import RunVar
 
 T = TypeVar("T")
+
+CallThreadsafe = Callable[[Callable[[], object]], None]
+"""Calls a function on the event loop's thread, whatever thread this is."""
 
 
 class Threads:
@@ -20,15 +26,122 @@ class Threads:
         self._count = count
         self._limiter: RunVar[CapacityLimiter] = RunVar(name)
 
-    async def run(
-        self, function: Callable[..., T], *arguments: Any, abandon_on_cancel: bool = False
-    ) -> T:
+    async def run(self, function: Callable[..., T], *arguments: Any) -> T:
         """Call `function` in a thread, and return what it returns."""
         try:
             limiter = self._limiter.get()
         except LookupError:
             limiter = CapacityLimiter(self._count)
             self._limiter.set(limiter)
-        return await to_thread.run_sync(
-            function, *arguments, limiter=limiter, abandon_on_cancel=abandon_on_cancel
-        )
+        return await to_thread.run_sync(function, *arguments, limiter=limiter)
+
+
+class AbandonableThreads:
+    """The same for work that is not waited for for ever; what hangs keeps its place.
+
+    A limiter of anyio's has the place back as soon as the wait is cancelled, and the thread runs
+    on: work that hangs would make one more thread each time.
+    """
+
+    def __init__(self, name: str, count: int) -> None:
+        self.count = count
+        self._places: RunVar[_Places] = RunVar(name)
+
+    async def acquire(self, call_threadsafe: CallThreadsafe) -> "Place":
+        """Wait for a place."""
+        try:
+            places = self._places.get()
+        except LookupError:
+            places = _Places(self.count)
+            self._places.set(places)
+        await places.acquire(call_threadsafe)
+        return Place(places)
+
+
+class Place:
+    """A place for one thread."""
+
+    __slots__ = ("_places", "begun")
+
+    def __init__(self, places: "_Places") -> None:
+        self._places = places
+        self.begun: bool = False
+        """The function has been called, once `run` has returned or was cancelled."""
+
+    async def run(self, function: Callable[[], T]) -> T:
+        """Call `function` in a thread, and return what it returns; the place is free afterwards.
+
+        Cancelled, this returns at once, and the place is free when the thread has returned.
+        """
+        work = _Work(self._places, function)
+        try:
+            return await to_thread.run_sync(
+                work.call, limiter=CapacityLimiter(1), abandon_on_cancel=True
+            )
+        finally:
+            self.begun = not work.give_up()
+
+
+class _Work(Generic[T]):
+    """What one thread is to do, unless it is given up before the thread begins."""
+
+    def __init__(self, places: "_Places", function: Callable[[], T]) -> None:
+        self._places = places
+        self._function = function
+        self._lock = threading.Lock()
+        self._taken = False  # by the thread, or by whoever gives it up
+
+    def call(self) -> T:
+        if not self._take():
+            raise RuntimeError("this has been given up")  # and nobody hears of it
+        try:
+            return self._function()
+        finally:
+            self._places.release()
+
+    def give_up(self) -> bool:
+        """Have the thread not begin; false if it has begun."""
+        if not self._take():
+            return False
+        self._places.release()
+        return True
+
+    def _take(self) -> bool:
+        with self._lock:
+            taken, self._taken = self._taken, True
+        return not taken
+
+
+class _Places:
+    """So many places on one event loop, given back from any thread."""
+
+    def __init__(self, count: int) -> None:
+        self._free = count
+        self._lock = threading.Lock()
+        self._waiting: deque[tuple[anyio.Event, CallThreadsafe]] = deque()
+
+    async def acquire(self, call_threadsafe: CallThreadsafe) -> None:
+        with self._lock:
+            if self._free:
+                self._free -= 1
+                return
+            waiter = anyio.Event(), call_threadsafe
+            self._waiting.append(waiter)
+        try:
+            await waiter[0].wait()
+        except BaseException:
+            with self._lock:
+                waits = waiter in self._waiting
+                if waits:
+                    self._waiting.remove(waiter)
+            if not waits:  # it was given one as it was cancelled
+                self.release()
+            raise
+
+    def release(self) -> None:
+        with self._lock:
+            if not self._waiting:
+                self._free += 1
+                return
+            event, call_threadsafe = self._waiting.popleft()
+        call_threadsafe(event.set)

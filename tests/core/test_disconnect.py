@@ -1,6 +1,7 @@
 """What a handler can use: the `Disconnect` of its exchange (contract §6)."""
 
 import contextlib
+import functools
 import gc
 import logging
 import threading
@@ -310,6 +311,94 @@ async def test_an_error_of_a_callback_is_logged_and_harms_nothing(
     assert called == [True]
     (record,) = caplog.records
     assert (record.name, record.levelno) == ("asgi_disconnect", logging.ERROR)
+
+
+async def test_callbacks_that_hang_keep_their_threads_and_more_are_not_called(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Each that is not called is logged; when those that hang return, all threads are free."""
+    hang, returned = threading.Event(), threading.Semaphore(0)
+    called: list[Any] = []
+    abandoned = 0
+
+    def hangs() -> None:
+        called.append("hangs")
+        hang.wait(HUNG)
+        returned.release()
+
+    async def abandon_one(callback: Any, **options: Any) -> None:
+        server = Server(REQUEST)
+
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            current_disconnect().add_callback(callback)
+            server.leave()
+            await anyio.sleep_forever()
+
+        await server.run(app, **options)
+
+    async def abandon(count: int, callback: Any, **options: Any) -> None:
+        async with anyio.create_task_group() as tasks:
+            for _ in range(count):
+                tasks.start_soon(functools.partial(abandon_one, callback, **options))
+
+    try:
+        while abandoned - len(caplog.records) < 40:  # some threads may be slow to begin
+            await abandon(60, hangs, cleanup_timeout=0.1)
+            abandoned += 60
+        await abandon(20, hangs, cleanup_timeout=0.1)
+        abandoned += 20
+    finally:
+        hang.set()
+    assert abandoned - len(caplog.records) == 40
+    for record in caplog.records:
+        assert record.levelno == logging.ERROR
+        assert "was not called: in 0.1 s none of the 40 threads" in record.getMessage()
+        assert "hangs" in record.getMessage()  # which one
+        assert not record.exc_info
+    for _ in range(40):
+        assert await anyio.to_thread.run_sync(returned.acquire, True, HUNG)
+    caplog.clear()
+    await abandon(41, lambda: called.append("later"))
+    assert called == ["hangs"] * 40 + ["later"] * 41
+    assert not caplog.records
+
+
+async def test_a_plain_callback_for_which_there_is_no_time_is_logged(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    server = Server(REQUEST)
+    called: list[Any] = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        current_disconnect().add_callback(lambda: called.append(True))
+        server.leave()
+        await anyio.sleep_forever()
+
+    await server.run(app, cleanup_timeout=0)
+    assert len(called) + len(caplog.records) == 1
+
+
+async def test_a_burst_of_callbacks_waits_for_threads_and_all_are_called(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    server = Server(REQUEST)
+    together = threading.Barrier(40)  # so that the first are all at work before one returns
+    called: list[Any] = []
+
+    def callback() -> None:
+        called.append(None)
+        if len(called) <= 40:
+            together.wait(HUNG)
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        for _ in range(100):
+            current_disconnect().add_callback(callback)
+        server.leave()
+        await anyio.sleep_forever()
+
+    await server.run(app)
+    assert len(called) == 100
+    assert not caplog.records
 
 
 async def test_a_callback_that_hangs_does_not_hold_the_exchange_for_ever() -> None:
