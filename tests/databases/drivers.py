@@ -12,7 +12,7 @@ from typing import Any
 import asyncpg
 from psycopg_pool import AsyncConnectionPool
 from sqlalchemy import event, text
-from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
 
 from asgi_disconnect import current_disconnect
 
@@ -96,7 +96,7 @@ async def asyncpg_(postgresql: PostgreSQL) -> AsyncIterator[Pool]:
 
 
 @asynccontextmanager
-async def _sqlalchemy(url: str) -> AsyncIterator[Pool]:
+async def _sqlalchemy(url: str, *, sessions: bool = False) -> AsyncIterator[Pool]:
     made = []
     engine = create_async_engine(url, pool_size=SIZE, max_overflow=0)
 
@@ -106,12 +106,15 @@ async def _sqlalchemy(url: str) -> AsyncIterator[Pool]:
 
     @asynccontextmanager
     async def transaction() -> AsyncIterator[Execute]:
-        async with engine.begin() as connection:
+        async with session() if sessions else engine.begin() as connection:
 
             async def execute(statement: str) -> Any:
                 return await connection.execute(text(statement))
 
             yield execute
+
+    def session() -> AsyncSession:
+        return AsyncSession(engine)  # rolls back at its end: nobody commits
 
     try:
         yield Pool(transaction, made, keeps_cancelled=False)
@@ -127,9 +130,19 @@ def sqlalchemy_asyncpg(postgresql: PostgreSQL) -> AbstractAsyncContextManager[Po
     return _sqlalchemy(postgresql.url("asyncpg"))
 
 
+def session_psycopg(postgresql: PostgreSQL) -> AbstractAsyncContextManager[Pool]:
+    return _sqlalchemy(postgresql.url("psycopg"), sessions=True)
+
+
+def session_asyncpg(postgresql: PostgreSQL) -> AbstractAsyncContextManager[Pool]:
+    return _sqlalchemy(postgresql.url("asyncpg"), sessions=True)
+
+
 DRIVERS = {
     "psycopg": psycopg,
     "asyncpg": asyncpg_,
     "sqlalchemy-psycopg": sqlalchemy_psycopg,
     "sqlalchemy-asyncpg": sqlalchemy_asyncpg,
+    "session-psycopg": session_psycopg,
+    "session-asyncpg": session_asyncpg,
 }
