@@ -255,7 +255,8 @@ def each_django(session: nox.Session, *arguments: str) -> None:
             pytest(session, "tests/docs", *arguments)  # the pages that need Django
     # On real servers, with the newest alone.
     session.install(*groups("servers"))
-    pytest(session, "tests/servers/test_background.py", "-k", "django", *arguments)
+    served = ("tests/servers/test_background.py", "tests/servers/test_cleanup_in_stacks.py")
+    pytest(session, *served, "-k", "django", *arguments)
 
 
 def python(session: nox.Session) -> str:

@@ -124,12 +124,12 @@ async def test_a_helper_without_cleanup_keeps_nothing_from_its_host(request_: Ab
 
 @pytest.mark.fast_guard
 async def test_nested_groups_end_from_the_inside(request_: Abandoned, around: Any) -> None:
-    async def host(name: str, *names: str) -> None:
-        note = request_.named(name)
+    async def host(*names: str) -> None:
+        note = request_.named(names[0])
         try:
             async with anyio.create_task_group() as tasks:
-                if names:
-                    tasks.start_soon(host, *names)
+                if names[1:]:
+                    tasks.start_soon(host, *names[1:])
                 else:
                     request_.journal.note("working")
                 await anyio.sleep_forever()

@@ -30,7 +30,7 @@ MOMENTS = 20
 EXPECTED = {"working", "cleaning up", "cleaned up", "background began", "background ended"}
 
 
-def rows(spec_version: str, which: Callable[[Stack], bool] | None = None) -> Any:
+def rows(spec_version: str, which: Callable[[Stack], bool] | None = None) -> pytest.MarkDecorator:
     """The stacks as they are on a server that keeps to `spec_version`."""
     if which is None:
 

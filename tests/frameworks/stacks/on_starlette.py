@@ -28,7 +28,7 @@ async def answer_500(request: Request, error: Exception) -> Response:
     return Response(status_code=500)
 
 
-def app(endpoint: Any, *middleware: type) -> Starlette:
+def app(endpoint: Any, *middleware: Any) -> Starlette:
     return Starlette(
         routes=[Route("/", endpoint, methods=["GET", "POST"])],
         middleware=[Middleware(each) for each in middleware],
