@@ -1,7 +1,7 @@
 """What `test_cleanup_in_stacks.py` has the servers run: every stack, guarded, in one process.
 
 A request to ``/<stack>/<key>`` is one to that stack.  What its code does is told to the test as in
-`app`, whose handlers are served too.
+`app`, whose handlers are served too; before each request to them garbage is collected.
 """
 
 import functools
@@ -34,6 +34,7 @@ async def application(scope, receive, send):
     """What the server calls: tells how the middleware ends."""
     _, name, *rest = scope.get("path", "/").split("/")
     if name not in stacks:
+        gc.collect()
         return await app.application(scope, receive, send)
     (key,) = rest
     stack = stacks[name]
@@ -46,6 +47,4 @@ async def application(scope, receive, send):
     except BaseException as error:
         tell(f"raised {type(error).__name__}")
         raise
-    if stack.collected:
-        gc.collect()
     tell("returned")
