@@ -71,6 +71,18 @@ def lowest(session: nox.Session) -> None:
 
 
 @nox.session
+def reference(session: nox.Session) -> None:
+    """The core's and the frameworks' tests with the guard that needs public API only, on asyncio.
+
+    Or what is named: `nox -s reference -- tests/core`.
+    """
+    install(session, "tests", "servers", "frameworks")
+    tests = session.posargs or ["tests/core", "tests/frameworks"]
+    ignored = (f"--ignore={folder}" for folder in DJANGO_TESTS)
+    pytest(session, "--reference", *ignored, *tests)
+
+
+@nox.session
 def lint(session: nox.Session) -> None:
     """Ruff: rules and format."""
     session.install(*groups("lint"))

@@ -1,5 +1,6 @@
 """What "Handlers that can be cancelled" shows does what it says."""
 
+import asyncio
 from typing import Any
 
 import anyio
@@ -92,8 +93,21 @@ async def test_what_catches_everything_raises_it_again(run_page: Run) -> None:
     assert len(logged) == 1
 
 
+@pytest.mark.fast_guard
+async def test_cleanup_behind_a_base_http_middleware_is_finished(run_page: Run) -> None:
+    names, released = run_page(PAGE), []
+
+    async def release() -> None:
+        await anyio.sleep(0.01)
+        released.append("released")
+
+    handler = names["behind_a_base_http_middleware"]
+    await visit(_behind_a_base_http_middleware(lambda: handler(anyio.sleep_forever, release)))
+    assert released == ["released"]
+
+
 @pytest.mark.parametrize("shielded", [True, False])
-async def test_cleanup_behind_a_base_http_middleware_shields_itself(
+async def test_cleanup_in_a_group_of_a_task_of_its_own_shields_itself(
     run_page: Run, shielded: bool
 ) -> None:
     names, released = run_page(PAGE), []
@@ -102,15 +116,16 @@ async def test_cleanup_behind_a_base_http_middleware_shields_itself(
         await anyio.sleep(0.01)
         released.append("released")
 
-    async def unshielded(work: Any, release: Any) -> None:
-        try:
-            await work()
-        finally:
-            await release()
+    page = "in_a_group_of_a_task_of_its_own" if shielded else "behind_a_base_http_middleware"
 
-    handler = names["behind_a_base_http_middleware"] if shielded else unshielded
-    app = _behind_a_base_http_middleware(lambda: handler(anyio.sleep_forever, release))
-    await visit(app)
+    async def handler() -> None:
+        async def grouped() -> None:
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(names[page], anyio.sleep_forever, release)
+
+        await asyncio.create_task(grouped())
+
+    await visit(app_of(handler))
     assert bool(released) == shielded
 
 
