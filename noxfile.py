@@ -267,7 +267,10 @@ def each_django(session: nox.Session, *arguments: str) -> None:
             pytest(session, "tests/docs", *arguments)  # the pages that need Django
     # On real servers, with the newest alone.
     session.install(*groups("servers"))
-    served = ("tests/servers/test_background.py", "tests/servers/test_cleanup_in_stacks.py")
+    served = (
+        *("tests/servers/test_background.py", "tests/servers/test_cleanup_in_stacks.py"),
+        "tests/servers/test_django_chains.py",
+    )
     pytest(session, *served, "-k", "django", *arguments)
 
 

@@ -16,7 +16,7 @@ Respond = Callable[[Any], Any]
 def in_a_thread(get_response: Respond) -> Respond:
     def middleware(request: Any) -> Any:
         response = get_response(request)
-        response["passed"] = response.get("passed", "") + "sync "
+        response["passed"] = f"{response.get('passed', '')} sync".strip()
         return response
 
     return middleware
@@ -26,7 +26,7 @@ def in_a_thread(get_response: Respond) -> Respond:
 def in_the_loop(get_response: Respond) -> Respond:
     async def middleware(request: Any) -> Any:
         response = await get_response(request)
-        response["passed"] = response.get("passed", "") + "async "
+        response["passed"] = f"{response.get('passed', '')} async".strip()
         return response
 
     return middleware
