@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from asgi_disconnect.guards import records
+from asgi_disconnect.guards import records, try_out
 
 _HIDDEN: dict[Any, Any] = {}
 
@@ -17,7 +17,7 @@ BACKENDS = [
 
 def cleanup_in_groups_finishes() -> bool:
     """Whether the guard that serves on asyncio can see to that (contract §4.4)."""
-    return records._task_states is not _HIDDEN and records.can_spare_groups()
+    return records._task_states is not _HIDDEN and try_out.can_spare_groups()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -39,7 +39,7 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     if config.getoption("--reference"):
         reason = "the reference guard cannot"
-    elif not records.can_spare_groups():
+    elif not try_out.can_spare_groups():
         reason = "anyio below 4.14 has no scope around each task of a group"
     else:
         return

@@ -8,7 +8,7 @@ import functools
 import logging
 from typing import TYPE_CHECKING
 
-from . import records
+from . import try_out
 from .fast import FastGuard
 from .reference import ReferenceGuard
 
@@ -41,14 +41,14 @@ def guard_for_caller() -> "AsyncioGuard | TrioGuard | None":
 
 @functools.cache  # once
 def _fast_guard_serves() -> bool:
-    if not records.can_be_read():
+    if not try_out.can_be_read():
         logger.info(
             "anyio or asyncio keep their records in a way that this version of asgi_disconnect does"
             " not know: requests are guarded by public means alone, which takes some microseconds"
             " more, and cleanup in the tasks of anyio's task groups is cancelled at every await"
         )
         return False
-    if not records.can_spare_groups():
+    if not try_out.can_spare_groups():
         logger.info(
             "anyio is older than 4.14: cleanup in the tasks of its task groups, as behind"
             " Starlette's BaseHTTPMiddleware and in streams, is cancelled at every await"

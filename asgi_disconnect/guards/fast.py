@@ -13,7 +13,7 @@ import contextlib
 from collections.abc import Callable
 from typing import Any, Final
 
-from . import records
+from . import records, try_out
 from .groups import PATIENCE, SparedTasks
 from .on_asyncio import AsyncioGuard
 
@@ -99,7 +99,7 @@ class FastGuard(AsyncioGuard):
 
     def cancel_groups_once(self, timeout: float, overran: Callable[[], object]) -> None:
         """Have the tasks of the app's own task groups cancelled once."""
-        if self._closed or not records.can_spare_groups():
+        if self._closed or not try_out.can_spare_groups():
             return
         if self._groups is None:
             self._groups = SparedTasks(

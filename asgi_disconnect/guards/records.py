@@ -8,18 +8,14 @@ and how often they have cancelled (``_parent_scope``, ``_child_scopes``, ``_host
 (``_deliver_cancellation``, with ``_cancel_handle`` for its next turn).  They are the same in
 anyio 4.7, the oldest that we take, and in 4.16.
 
-`can_be_read` tries all of them out before any is used.  Where it says no, the guard in
-`reference` serves, which needs none of them.
+`try_out` tries all of them before any is used.  Where it says no, the guard in `reference`
+serves, which needs none of them.
 """
 
 import asyncio
-import contextlib
-import functools
 import importlib
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final, Protocol
-
-import anyio
 
 
 def _backend() -> Any:
@@ -74,7 +70,7 @@ def call_after_step(task: "asyncio.Task[Any]", callback: Callable[[Any], object]
 def say_nothing_of(task: "asyncio.Task[Any]") -> None:
     """Have asyncio not complain if `task` never ends, since its loop has been dropped."""
     if hasattr(task, "_log_destroy_pending"):
-        task._log_destroy_pending = False
+        setattr(task, "_log_destroy_pending", False)  # noqa: B010 - unknown to type checkers
 
 
 # Which scopes a task is in
@@ -188,6 +184,11 @@ def deliver_again(scope: Scope) -> None:
     scope._cancel_handle = asyncio.get_running_loop().call_soon(deliver_now)
 
 
+def has_next_delivery(scope: Scope) -> bool:
+    """Whether `scope` is to deliver its cancellation in the next turn of the loop."""
+    return scope._cancel_handle is not None
+
+
 def scopes_in(scope: Scope) -> tuple[Scope, ...]:
     """The scopes directly inside `scope`."""
     return tuple(scope._child_scopes)
@@ -205,55 +206,3 @@ def listen(scope: Scope, callback: Callable[[], object]) -> Scope:
 def stop_listening(listener: Scope) -> None:
     """Take what `listen` returned out of its scope; not to be called by its callback."""
     listener._parent_scope._child_scopes.discard(listener)
-
-
-# Whether all that is so
-
-
-@functools.cache  # once
-def can_be_read() -> bool:
-    """Whether asyncio and anyio keep their records as we read them; to be called in a task."""
-    task = asyncio.current_task()
-    assert task is not None
-    with contextlib.suppress(AttributeError, TypeError, KeyError):
-        return hasattr(task, "_fut_waiter") and _are_scopes_as_read(task)
-    return False
-
-
-def can_spare_groups() -> bool:
-    """Whether anyio puts a scope around each task of a group: since 4.14, with its handles."""
-    return hasattr(anyio, "TaskHandle")
-
-
-def _are_scopes_as_read(task: "asyncio.Task[Any]") -> bool:
-    deliveries: list[tuple[Scope, Scope]] = []
-
-    class Deciding:
-        def deliver(self, scope: Scope, origin: Scope) -> bool:
-            deliveries.append((scope, origin))
-            return deliver(scope, origin)
-
-    with (  # noqa: ASYNC100 - nothing is awaited, it is only looked at
-        anyio.CancelScope(shield=True) as shield,
-        anyio.CancelScope() as outer,
-        anyio.CancelScope() as inner,
-    ):
-        seen = (
-            is_shielded(task, None)
-            and not is_shielded(task, shield)
-            and list(scopes_inside(task, shield)) == [inner, outer]
-            and scopes_in(outer) == (inner,)
-            and task_of_group(inner) is None
-            and cancellations_by_scopes(task, shield) == 0
-            and inner._cancel_handle is None
-            and watch(inner, Deciding())
-        )
-        if seen:
-            try:
-                listener = listen(outer, lambda: deliveries.append((None, None)))
-                outer.cancel()
-                stop_listening(listener)
-                seen = is_cancelled(inner) and not is_cancelled(shield)
-            finally:
-                unwatch(inner)
-    return seen and set(deliveries) == {(None, None), (inner, outer)}

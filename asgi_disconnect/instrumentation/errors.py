@@ -4,7 +4,7 @@ Most are not: they are how a framework, or the code in it, ends when it is told 
 left.  What is neither that nor a cancellation is a bug, or cleanup that has failed.
 """
 
-from typing import Final
+from typing import Final, cast
 
 from ..report import DisconnectReport
 
@@ -43,7 +43,8 @@ def name_of(error: BaseException) -> str:
 
 def _is_error(error: BaseException, report: DisconnectReport) -> bool:
     if isinstance(error, BaseExceptionGroup):
-        return any(_is_error(each, report) for each in error.exceptions)
+        group = cast("BaseExceptionGroup[BaseException]", error)
+        return any(_is_error(each, report) for each in group.exceptions)
     if not isinstance(error, Exception) or isinstance(error, ConnectionError):
         return False
     if isinstance(error, OSError) and report.cause == "send_error":

@@ -10,7 +10,7 @@ import anyio
 import pytest
 
 from asgi_disconnect import DisconnectMiddleware, guards
-from asgi_disconnect.guards import records
+from asgi_disconnect.guards import records, try_out
 from asgi_disconnect.guards.fast import FastGuard
 from asgi_disconnect.guards.reference import ReferenceGuard
 
@@ -21,7 +21,7 @@ pytestmark = [pytest.mark.anyio, only_asyncio]
 
 
 def forget() -> None:
-    records.can_be_read.cache_clear()
+    try_out.can_be_read.cache_clear()
     guards._fast_guard_serves.cache_clear()
 
 
@@ -110,7 +110,7 @@ async def test_an_anyio_without_a_scope_around_each_task_of_a_group_is_said_once
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     older = types.SimpleNamespace(CancelScope=anyio.CancelScope)
-    monkeypatch.setattr(records, "anyio", older)
+    monkeypatch.setattr(try_out, "anyio", older)
     caplog.set_level(logging.INFO)
     guards.guard_for_caller()
     guards.guard_for_caller()
