@@ -86,8 +86,10 @@ class AsyncioGuard:
             self._closed = True
             if self._children or self._finishing:
                 foreign = self._foreign_cancellations()
-                await self._end_children(foreign)
-                exchange.closed()
+                try:
+                    await self._end_children(foreign)
+                finally:
+                    exchange.closed()
         # Somebody else has cancelled as well, and the app has made another error of it, or one of
         # its groups did not hear of it.
         if anyio.get_current_task().has_pending_cancellation():
