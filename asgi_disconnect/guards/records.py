@@ -32,6 +32,10 @@ Scope = Any
 """A cancel scope of anyio's, with its private attributes."""
 
 
+_PAUSE: Final = 0.005
+"""Seconds after which we look again at a task whose future will not call us back."""
+
+
 class Delivers(Protocol):
     """What decides how a scope delivers a cancellation."""
 
@@ -58,13 +62,17 @@ def is_about_to_run(task: "asyncio.Task[Any]") -> bool:
 def call_after_step(task: "asyncio.Task[Any]", callback: Callable[[Any], object]) -> None:
     """Call `callback` right after `task` has run again, and before anything else can.
 
-    The loop calls back in order, and the task's own turn has been asked for already.
+    The loop calls back in order, and the task's own turn has been asked for already.  A future that
+    is not asyncio's own, as granian's, may know one callback only, which is the task's: while the
+    task waits for such a one, `callback` is called after a pause instead.
     """
     future = awaited_by(task)
-    if future is None:
+    if isinstance(future, asyncio.Future):
+        future.add_done_callback(callback)
+    elif future is None or is_about_to_run(task):
         task.get_loop().call_soon(callback, None)
     else:
-        future.add_done_callback(callback)
+        task.get_loop().call_later(_PAUSE, callback, None)
 
 
 def say_nothing_of(task: "asyncio.Task[Any]") -> None:

@@ -29,7 +29,7 @@ from starlette.middleware.base import BaseHTTPMiddleware
 from starlette.requests import Request
 from starlette.responses import Response
 
-from .stacks.on_starlette import AddsHeader, app, handler, stream
+from .stacks.on_starlette import AddsHeader, app, handler, stream, stream_in_send
 
 pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("silence"), only_asyncio]
 
@@ -580,6 +580,77 @@ async def test_what_a_child_raises_in_its_cleanup_stays_out_of_the_log(
         await request_.connection.has_ended()
     assert request_.notes == ["working", "cleaning up", "cleaned up"]
     assert request_.outcome == "cancelled"
+
+
+# What servers have their apps wait for
+
+
+class OneCallback:
+    """A future as granian's are: it calls back the one who has asked last."""
+
+    _asyncio_future_blocking = False  # by which asyncio knows a future
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._callback: Callable[[], object] = lambda: None
+        self._done = False
+
+    def __await__(self) -> Any:
+        if not self._done:
+            self._asyncio_future_blocking = True
+            yield self
+
+    __iter__ = __await__
+
+    def get_loop(self) -> asyncio.AbstractEventLoop:
+        return self._loop
+
+    def done(self) -> bool:
+        return self._done
+
+    def result(self) -> None:
+        return None
+
+    def cancel(self, msg: object = None) -> bool:
+        return False
+
+    def add_done_callback(self, callback: Any, *, context: Any = None) -> None:
+        self._callback = lambda: self._loop.call_soon(callback, self, context=context)
+
+    def complete(self) -> None:
+        self._done = True
+        self._callback()
+
+
+class WithRoom(Connection):
+    """Its server has room for the first piece of the response, and waits with such a future."""
+
+    def __init__(self, manner: str) -> None:
+        super().__init__(manner=manner)
+        self.room = OneCallback()
+
+    async def send(self, message: dict[str, Any]) -> None:
+        await super().send(message)
+        if message.get("body"):
+            await self.room
+
+
+@pytest.mark.fast_guard
+async def test_an_app_that_waits_for_what_knows_one_callback_is_still_woken(
+    request_: Abandoned, manner: str
+) -> None:
+    """The app's own task is in the server's `send` while a task of its group is cancelled."""
+    request_.connection = connection = WithRoom(manner)
+    guarded = request_.guard(app(stream_in_send, AddsHeader), grace=math.inf)
+    async with serving(guarded, connection):
+        await connection.has_sent(b"\0")
+        await request_.leaves("working")
+        await request_.journal.noted("cleaned up")
+        await anyio.wait_all_tasks_blocked()
+        connection.room.complete()
+        await connection.has_ended()
+    assert request_.notes == ["working", "cleaning up", "cleaned up"]
+    assert request_.outcome == "told"
 
 
 # What users have around it
