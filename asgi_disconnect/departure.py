@@ -21,7 +21,7 @@ Cause = Literal["disconnect", "send_error", "body_too_large", "body_timeout", "n
 """Why the exchange cannot be completed.
 
 The client has left, because the server's `receive` said so or its `send` raised; or the body cannot
-be received, because it is too large, does not arrive, or cannot be kept.
+be received, because it is too large, does not arrive, or was stored and cannot be read back.
 """
 
 Outcome = Literal["told", "cancelled", "overran", "ignored", "finished"]

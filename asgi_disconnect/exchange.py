@@ -18,12 +18,13 @@ import anyio
 from anyio.lowlevel import checkpoint
 
 from . import refusal
-from .body import Body, size_of_body
+from .body import Body
 from .departure import Cause, Departure, Guard
 from .headers import expects_continue
-from .limits import Refused, check_declared, check_received, receive_in_time, spill
+from .limits import Refused, check_declared, check_received, lost, receive_in_time
 from .options import Options
-from .reader import BETWEEN, FAILED, GONE, HELD, IDLE, TABLE, WATCHER, WATCHER_ENDS, Event, Reader
+from .pieces import size_of_body
+from .reader import BETWEEN, FAILED, HELD, IDLE, TABLE, WATCHER, WATCHER_READS, Event, Reader
 from .response import COMPLETE, NOT_STARTED, Response, advance
 from .servers import is_gunicorns
 from .types import Message, Receive, Scope, Send
@@ -121,6 +122,9 @@ class Exchange:
                 self._listening += 1
                 try:
                     await self._unread.load()
+                except OSError as error:
+                    if self.refuse(lost(error)):
+                        self._guard.start(self._depart)
                 finally:
                     self._listening -= 1
                 continue
@@ -129,11 +133,10 @@ class Exchange:
                 if not self._watcher_must_read():
                     return await self._read()
                 self._begin_to_watch()
-            elif reader is GONE:
+            elif self._disconnect is not None:
                 # No checkpoint: whoever polls inside a cancelled scope must see it.
                 if self.departure_so_far is not None:
                     self.departure_so_far.tell()
-                assert self._disconnect is not None
                 return self._disconnect
             elif reader is FAILED:
                 assert self._failure is not None
@@ -240,11 +243,14 @@ class Exchange:
         return True
 
     async def receive_whole(self) -> bool:
-        """Read the whole body ahead of the app; false if the client left before its end."""
+        """Read the whole body ahead of the app, or as much of it as there is room for.
+
+        False if the client left before its end.
+        """
         self._begin_to_watch()
         while not self._request_complete and self._reader is WATCHER:
             await self._wait_for_news()
-        return self._request_complete or self._reader is not GONE
+        return self._request_complete or self._disconnect is None
 
     def _watcher_must_read(self) -> bool:
         """Whether what the app asks for is not to be read by the app itself."""
@@ -274,12 +280,17 @@ class Exchange:
                 if message.get("type") == "http.disconnect":
                     to_do = self._leave(message, "disconnect")
                     break
+                if self._disconnect is not None:  # since we began to read
+                    continue
                 lags = bool(self._unread)
                 if self._unread is None:
                     self._unread = Body(self._options.max_memory)
                 complete = self._count(message)
                 if not self._unread.append(message):
-                    await spill(self._unread, message)
+                    stored = await self._unread.spill(message, self._options.disk_quota)
+                    # Where the body is complete, only the disconnect is to come.
+                    if not (stored or complete or self._request_complete):
+                        await self._pause(self._unread, message)
                 if self._request_complete:
                     # There is nothing to wait for but the disconnect.  A test double that answers
                     # every call at once must not be read for ever.
@@ -294,7 +305,7 @@ class Exchange:
             to_do = self.refuse(refused)
         except BaseException as error:
             if self._watcher_is_ended_by(error):
-                if self._reader is WATCHER or self._reader is WATCHER_ENDS:
+                if self._reader in WATCHER_READS:
                     self._read_ended()
                 raise
             self._reader = TABLE[self._reader][Event.FAILURE]
@@ -303,6 +314,8 @@ class Exchange:
             self._tell_news()
             if isinstance(error, (KeyboardInterrupt, SystemExit)):  # the loop's to hear of
                 raise
+        if self._reader is Reader.WATCHER_LATE:
+            self._read_ended()
         if to_do:
             await self.departure.carry_out(self)
 
@@ -310,9 +323,19 @@ class Exchange:
         """Whether `error` is not the server's: the exchange is over, or the loop shut down."""
         if isinstance(error, Exception):
             return False
-        if self._reader is WATCHER_ENDS or isinstance(error, GeneratorExit):
+        if self._reader is Reader.WATCHER_ENDS or isinstance(error, GeneratorExit):
             return True
         return isinstance(error, anyio.get_cancelled_exc_class())
+
+    async def _pause(self, unread: Body, message: Message) -> None:
+        """Read no further until there is room: the server's flow control holds the client."""
+        self._reader = TABLE[self._reader][Event.FULL]
+        self._tell_news()
+        try:
+            if self._reader is Reader.PAUSED:
+                await unread.wait_for_room(message, self._guard.call_threadsafe)
+        finally:
+            self._reader = TABLE[self._reader][Event.ROOM]
 
     def _next_message(self) -> Awaitable[Message]:
         if self._request_complete or self._options.body_timeout is None:
@@ -334,7 +357,7 @@ class Exchange:
 
         True if it is premature, and something is to be done about it.
         """
-        if self._reader is GONE:
+        if self._disconnect is not None:
             return False
         self._reader = TABLE[self._reader][Event.DISCONNECT]
         self._disconnect = disconnect
@@ -371,6 +394,8 @@ class Exchange:
 
     async def _read_on(self) -> None:
         """Read for nobody: hypercorn ends no response whose request is unread in its queue."""
+        while self._reader is Reader.WATCHER_LATE:
+            await self._wait_for_news()
         with contextlib.suppress(Exception):
             while (await self._server_receive()).get("type") != "http.disconnect":
                 await checkpoint()
@@ -404,5 +429,5 @@ class Exchange:
 
     def closed(self) -> None:
         """The watcher has ended.  What the app left behind talks to the server as if unguarded."""
-        if self._reader is WATCHER_ENDS:
+        if self._reader in WATCHER_READS:
             self._read_ended()

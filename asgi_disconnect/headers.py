@@ -4,12 +4,16 @@ ASGI HTTP specification, "HTTP Connection Scope": ``headers`` is an iterable of 
 So whoever reads them here leaves the app a list of pairs (contract §1).
 """
 
+import math
+import sys
 from collections.abc import Iterable, Iterator
-from typing import Any
+from typing import Any, Final
 
 from .types import Scope
 
 _PLAIN = (list, tuple)
+_DIGITS: Final = sys.int_info.str_digits_check_threshold
+"""So many digits `int()` reads whatever its limit is set to."""
 
 
 def make_readable(scope: Scope) -> None:
@@ -28,11 +32,15 @@ def expects_continue(headers: Iterable[Any]) -> bool:
     return any(value.lower() == b"100-continue" for value in _values(headers, b"expect"))
 
 
-def content_length(headers: Iterable[Any]) -> int | None:
-    """How long the body is to be, if that is said, and in a number (RFC 9110, 8.6)."""
+def content_length(headers: Iterable[Any]) -> float | None:
+    """How long the body is to be, if that is said, and in a number (RFC 9110, 8.6).
+
+    `math.inf` if the number is so long that Python may refuse to read it.
+    """
     for value in _values(headers, b"content-length"):
         if value.isdigit():
-            return int(value)
+            digits = value.lstrip(b"0") or b"0"
+            return int(digits) if len(digits) <= _DIGITS else math.inf
     return None
 
 

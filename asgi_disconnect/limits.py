@@ -1,4 +1,4 @@
-"""A body's bounds: its size, the wait for its next piece, a place to keep it (contract §2)."""
+"""A body's bounds: its size, the wait for its next piece, and what was lost (contract §2)."""
 
 import logging
 from collections.abc import Iterable
@@ -7,7 +7,6 @@ from typing import Any
 import anyio
 
 from . import refusal
-from .body import Body
 from .departure import Cause
 from .headers import content_length
 from .options import Options
@@ -31,7 +30,7 @@ def check_declared(headers: Iterable[Any], options: Options) -> None:
         check_received(content_length(headers) or 0, options)
 
 
-def check_received(size: int, options: Options) -> None:
+def check_received(size: float, options: Options) -> None:
     """Raise `Refused` if a body of `size` bytes is too large."""
     if options.max_body_size is not None and size > options.max_body_size:
         raise Refused(refusal.CONTENT_TOO_LARGE, "body_too_large")
@@ -46,10 +45,7 @@ async def receive_in_time(receive: Receive, options: Options) -> Message:
     raise Refused(refusal.REQUEST_TIMEOUT, "body_timeout")
 
 
-async def spill(body: Body, message: Message) -> None:
-    """Put `message` on the disk; raises `Refused` if there is no place for it."""
-    try:
-        await body.spill(message)
-    except OSError as error:
-        logger.error("no place to keep a request's body: %s", error)
-        raise Refused(refusal.SERVICE_UNAVAILABLE, "no_storage") from error
+def lost(error: OSError) -> Refused:
+    """What there is to be said where bytes that were stored cannot be read back."""
+    logger.error("a request's body was stored and cannot be read back: %s", error)
+    return Refused(refusal.SERVICE_UNAVAILABLE, "no_storage")

@@ -50,13 +50,19 @@ class DisconnectMiddleware:
         `math.inf` for as long as they take.  On trio, cleanup that awaits shields itself.
     :param max_memory: bytes of a request's body, overhead included, that are held in memory when
         they are read ahead of the app (default 1 MiB); what exceeds it goes to a temporary file.
+    :param max_disk: bytes that the temporary files of all exchanges of this instance may take
+        together (default 256 MiB), none of which takes more than it leaves to the others.  Where
+        there is no room, or the disk fails, reading ahead pauses until the app has read: nothing
+        is refused or lost, but the client's departure is not seen meanwhile.  0 never uses the
+        disk; `math.inf` for no limit.
     :param max_body_size: bytes of a request's body, beyond which it is answered ``413`` if the
         response has not started, and the app is cancelled (default: no limit).
     :param body_timeout: seconds that the next piece of an unfinished body may take, beyond which
         the request is answered ``408`` likewise (default: no limit).
     :param buffer: ``"ahead"`` (default) calls the app at once and reads on while it works;
         ``"whole"`` receives the complete body first, within the same bounds, so that a client that
-        leaves in mid-upload never reaches the app.
+        leaves in mid-upload never reaches the app; of a body for which there is no room it
+        receives what there is room for.
     :param on_disconnect: one callable or several, each called with a `DisconnectReport` once for
         each premature disconnect, after the app has ended.  A sync one is called on the event loop
         and must not block; an async one has `cleanup_timeout` seconds.  An error of its is logged
@@ -75,6 +81,7 @@ class DisconnectMiddleware:
         watch_after: float = 0.005,
         cleanup_timeout: float = 10.0,
         max_memory: float = 1048576,
+        max_disk: float = 268435456,
         max_body_size: float | None = None,
         body_timeout: float | None = None,
         buffer: Literal["ahead", "whole"] = "ahead",
@@ -88,6 +95,7 @@ class DisconnectMiddleware:
             watch_after=watch_after,
             cleanup_timeout=cleanup_timeout,
             max_memory=max_memory,
+            max_disk=max_disk,
             max_body_size=max_body_size,
             body_timeout=body_timeout,
             buffer=buffer,

@@ -2,10 +2,11 @@
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from numbers import Real
 from typing import Any, Final, Literal
 
+from .quota import DiskQuota
 from .types import Scope
 
 SECONDS: Final = "seconds"
@@ -22,10 +23,13 @@ class Options:
     watch_after: float = 0.005
     cleanup_timeout: float = 10.0
     max_memory: float = 1048576
+    max_disk: float = 268435456
     max_body_size: float | None = None
     body_timeout: float | None = None
     buffer: Literal["ahead", "whole"] = "ahead"
     on_disconnect: tuple[Callable[[Any], Any], ...] = ()
+    disk_quota: DiskQuota = field(init=False, repr=False, compare=False)
+    """Made here, since options are what all the exchanges of a middleware share."""
 
     def __post_init__(self) -> None:
         _check_flag("cancel", self.cancel)
@@ -33,6 +37,8 @@ class Options:
         _check_number("watch_after", self.watch_after, SECONDS, "math.inf never to read ahead")
         _check_number("cleanup_timeout", self.cleanup_timeout, SECONDS, "math.inf to wait for it")
         _check_number("max_memory", self.max_memory, BYTES, "math.inf never to use the disk")
+        _check_number("max_disk", self.max_disk, BYTES, "math.inf for no limit")
+        object.__setattr__(self, "disk_quota", DiskQuota(self.max_disk))
         if self.max_body_size is not None:
             _check_number("max_body_size", self.max_body_size, BYTES, "None for no limit")
         if self.body_timeout is not None:

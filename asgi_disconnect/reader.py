@@ -7,8 +7,10 @@ name cannot happen.
 A request that is over before `watch_after` never leaves IDLE but for its own reads.  When watching
 is due, an app that is inside `receive()` already does what a watcher would, so the watcher waits
 for that call to end (APP_THEN_WATCHER), and a tick longer (BETWEEN): an app that does nothing but
-read is its own watch, at half the cost.  A request with ``Expect: 100-continue`` waits for the
-app's first call (HELD), since it is the reading that makes a server send ``100 Continue``.
+read is its own watch, at half the cost.  A watcher that has no room for more pauses (PAUSED) until
+the app has read, which is served all the while from what there is.  A request with ``Expect:
+100-continue`` waits for the app's first call (HELD), since it is the reading that makes a server
+send ``100 Continue``.
 """
 
 import enum
@@ -30,11 +32,16 @@ class Reader(enum.IntEnum):
     """Nobody; the watcher takes over in the next tick, unless the app has asked again by then."""
     WATCHER = 5
     """The watcher, which reads ahead; the app is served from what it read."""
-    WATCHER_ENDS = 6
+    PAUSED = 6
+    """Nobody: there is no room for more, in memory or on the disk.  The watcher reads on when the
+    app has read."""
+    WATCHER_ENDS = 7
     """The watcher, for the last time: the exchange is over."""
-    FAILED = 7
+    WATCHER_LATE = 8
+    """The watcher, for the last time: the client has left, and its call does not know yet."""
+    FAILED = 9
     """Nobody: the server's `receive` raised under the watcher."""
-    GONE = 8
+    GONE = 10
     """Nobody: the client has left, and that is all there is to hear."""
 
 
@@ -50,13 +57,17 @@ class Event(enum.IntEnum):
     """It is time to watch, or what the app asks for is the watcher's to read."""
     DUE_LATER = 3
     """It is time to watch, once the app has asked for the body."""
-    SURPLUS = 4
+    FULL = 4
+    """The watcher has no room for more."""
+    ROOM = 5
+    """It has room again."""
+    SURPLUS = 6
     """The watcher was given something else than a disconnect after the body's end."""
-    FAILURE = 5
+    FAILURE = 7
     """The server's `receive` raised under the watcher."""
-    DISCONNECT = 6
-    """The client has left."""
-    CLOSE = 7
+    DISCONNECT = 8
+    """The client has left: the server's `receive` or `send` says so, or we have refused it."""
+    CLOSE = 9
     """The exchange is over: from here on there is no watcher."""
 
 
@@ -64,11 +75,10 @@ IDLE: Final = Reader.IDLE
 HELD: Final = Reader.HELD
 BETWEEN: Final = Reader.BETWEEN
 WATCHER: Final = Reader.WATCHER
-WATCHER_ENDS: Final = Reader.WATCHER_ENDS
 FAILED: Final = Reader.FAILED
-GONE: Final = Reader.GONE
 
 APP_READS: Final = frozenset({Reader.APP, Reader.APP_THEN_WATCHER})
+WATCHER_READS: Final = frozenset({Reader.WATCHER, Reader.WATCHER_ENDS, Reader.WATCHER_LATE})
 
 TABLE: Final[dict[Reader, dict[Event, Reader]]] = {
     Reader.IDLE: {
@@ -105,17 +115,36 @@ TABLE: Final[dict[Reader, dict[Event, Reader]]] = {
     },
     Reader.WATCHER: {
         Event.DUE: Reader.WATCHER,
+        Event.FULL: Reader.PAUSED,
         Event.SURPLUS: Reader.IDLE,
         Event.FAILURE: Reader.FAILED,
         Event.DONE: Reader.IDLE,  # somebody else ended it, the end of the loop for one
-        Event.DISCONNECT: Reader.GONE,
+        Event.DISCONNECT: Reader.WATCHER_LATE,
+        Event.CLOSE: Reader.WATCHER_ENDS,
+    },
+    Reader.PAUSED: {
+        Event.DUE: Reader.PAUSED,
+        Event.ROOM: Reader.WATCHER,
+        Event.DISCONNECT: Reader.GONE,  # the server's `send` said so, or what was stored is lost
         Event.CLOSE: Reader.WATCHER_ENDS,
     },
     Reader.WATCHER_ENDS: {
+        Event.FULL: Reader.WATCHER_ENDS,
+        Event.ROOM: Reader.WATCHER_ENDS,
         Event.DONE: Reader.IDLE,
         Event.SURPLUS: Reader.WATCHER_ENDS,
         Event.FAILURE: Reader.IDLE,
-        Event.DISCONNECT: Reader.GONE,
+        Event.DISCONNECT: Reader.WATCHER_LATE,
+    },
+    Reader.WATCHER_LATE: {
+        Event.DONE: Reader.GONE,
+        Event.DUE: Reader.WATCHER_LATE,
+        Event.FULL: Reader.WATCHER_LATE,
+        Event.ROOM: Reader.WATCHER_LATE,
+        Event.SURPLUS: Reader.WATCHER_LATE,
+        Event.FAILURE: Reader.WATCHER_LATE,
+        Event.DISCONNECT: Reader.WATCHER_LATE,
+        Event.CLOSE: Reader.WATCHER_LATE,
     },
     Reader.FAILED: {
         Event.DUE: Reader.FAILED,
@@ -124,6 +153,7 @@ TABLE: Final[dict[Reader, dict[Event, Reader]]] = {
     },
     Reader.GONE: {
         Event.DONE: Reader.GONE,  # the server's `send` said so during the call
+        Event.ROOM: Reader.GONE,
         Event.SURPLUS: Reader.GONE,
         Event.FAILURE: Reader.GONE,
         Event.DISCONNECT: Reader.GONE,

@@ -10,12 +10,12 @@ from typing import Any, Literal
 
 import anyio
 
-from .body import size_of_body
 from .departure import Cause, Guard, Outcome
 from .exchange import Exchange
 from .headers import announces_body
 from .limits import Refused
 from .options import Options
+from .pieces import size_of_body
 from .response import NOT_STARTED
 from .types import Message, Receive, Scope, Send
 

@@ -20,7 +20,7 @@ _CAUSES: Final = {
     "send_error": "the client left",
     "body_too_large": "the body is too large",
     "body_timeout": "the body did not arrive",
-    "no_storage": "the body could not be kept",
+    "no_storage": "the body was stored and could not be read back",
 }
 
 

@@ -5,7 +5,9 @@ from typing import Any
 
 import pytest
 
-from asgi_disconnect.body import OVERHEAD, Body, size_of_body
+from asgi_disconnect.body import Body
+from asgi_disconnect.pieces import OVERHEAD, size_of_body
+from asgi_disconnect.quota import DiskQuota
 
 from .scripted import piece
 
@@ -15,13 +17,14 @@ MIB = 1 << 20
 FLOOR = 4096
 """What `max_memory` cannot be less than."""
 
+UNBOUNDED = DiskQuota(float("inf"))
 END = piece(b"", more_body=False)
 
 
 async def keep(body: Body, *messages: Any) -> None:
     for message in messages:
         if not body.append(message):
-            await body.spill(message)
+            assert await body.spill(message, UNBOUNDED)
 
 
 async def read(body: Body) -> Any:
@@ -223,7 +226,7 @@ async def test_single_bytes_are_written_to_the_disk_by_the_block() -> None:
     spills = 0
     for _ in range(300_000):
         if not body.append(piece(b"x")):
-            await body.spill(piece(b"x"))
+            await body.spill(piece(b"x"), UNBOUNDED)
             spills += 1
     assert 0 < spills <= 300_000 // 10_000
     await body.aclose()

@@ -12,6 +12,7 @@ NUMBERS = [
     "watch_after",
     "cleanup_timeout",
     "max_memory",
+    "max_disk",
     "max_body_size",
     "body_timeout",
 ]

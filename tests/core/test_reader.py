@@ -2,9 +2,9 @@
 
 import pytest
 
-from asgi_disconnect.reader import APP_READS, TABLE, Event, Reader
+from asgi_disconnect.reader import APP_READS, TABLE, WATCHER_READS, Event, Reader
 
-INSIDE = {*APP_READS, Reader.WATCHER, Reader.WATCHER_ENDS}
+INSIDE = APP_READS | WATCHER_READS
 
 
 def test_every_state_can_be_reached() -> None:
@@ -16,7 +16,7 @@ def test_every_state_can_be_reached() -> None:
 
 def test_nobody_asks_the_server_while_a_call_is_under_way() -> None:
     for state, events in TABLE.items():
-        if state in INSIDE or state is Reader.GONE or state is Reader.FAILED:
+        if state in INSIDE or state in (Reader.PAUSED, Reader.GONE, Reader.FAILED):
             assert Event.ASKED not in events
         else:
             assert events[Event.ASKED] in APP_READS
@@ -48,10 +48,24 @@ def test_an_app_that_asks_again_at_once_reads_on() -> None:
     assert TABLE[Reader.BETWEEN][Event.ASKED] is Reader.APP_THEN_WATCHER
 
 
+def test_a_watcher_that_pauses_is_the_only_one_to_read_on() -> None:
+    """What the app has not read is there then, or the watcher has been told that there is room."""
+    for state, events in TABLE.items():
+        for event, after in events.items():
+            assert after is not Reader.PAUSED or state in (Reader.WATCHER, Reader.PAUSED)
+            assert state is not Reader.PAUSED or after is not Reader.WATCHER or event is Event.ROOM
+    for state in WATCHER_READS:  # what there may be while it tries the disk
+        assert TABLE[TABLE[state][Event.FULL]][Event.ROOM] is state
+
+
 @pytest.mark.parametrize("state", Reader)
 def test_a_disconnect_can_come_at_any_time_and_is_final(state: Reader) -> None:
-    assert TABLE[state][Event.DISCONNECT] is Reader.GONE
+    """A watcher that is in the server's `receive` is told of it when it comes out."""
+    after = Reader.WATCHER_LATE if state in WATCHER_READS else Reader.GONE
+    assert TABLE[state][Event.DISCONNECT] is after
     assert set(TABLE[Reader.GONE].values()) == {Reader.GONE}
+    for event, later in TABLE[Reader.WATCHER_LATE].items():
+        assert later is (Reader.GONE if event is Event.DONE else Reader.WATCHER_LATE)
 
 
 @pytest.mark.parametrize("state", set(Reader) - {Reader.WATCHER_ENDS})

@@ -1,13 +1,15 @@
 """Any schedule of messages, reads and cancellations, against a model (contract §2).
 
 What the app gets is what the server gave: a prefix of it, in order, all of it if it reads to the
-end; one end; the disconnect after that for ever; never more in memory than `max_memory`.  A long
+end; one end; the disconnect after that for ever; never more in memory than `max_memory`, and one
+message beyond where the disk has no room; never more on the disk than `max_disk`.  A long
 search: ``pytest tests/core/test_replay.py --hypothesis-profile fuzz --timeout 0``.
 """
 
 import asyncio
 import errno
 import functools
+import os
 import random
 from collections.abc import Callable
 from typing import Any
@@ -19,6 +21,7 @@ from hypothesis import strategies as st
 
 from asgi_disconnect import DisconnectMiddleware, exchange
 from asgi_disconnect.body import Body
+from asgi_disconnect.pieces import OVERHEAD
 from asgi_disconnect.spool import Spool
 
 from .scripted import DISCONNECT, HUNG, Server, http_scope, piece, ticks
@@ -41,13 +44,21 @@ steps = st.one_of(
     st.tuples(st.just("cancel"), st.integers(0, 9)),
     st.tuples(st.just("cancel natively"), st.integers(0, 9)),
 )
-rare = st.one_of(st.tuples(st.just("break the disk")), st.tuples(st.just("tick"), st.just(1)))
+rare = st.one_of(
+    st.tuples(st.just("break the disk")),
+    st.tuples(st.just("mend the disk")),
+    st.tuples(st.just("lose what is stored")),
+    st.tuples(st.just("others take"), st.integers(0, 20_000)),
+    st.tuples(st.just("others give back")),
+    st.tuples(st.just("tick"), st.just(1)),
+)
 schedules = st.lists(st.one_of(steps, steps, steps, steps, steps, steps, steps, rare), max_size=40)
 ends = st.sampled_from([("end",), ("end", "leave"), ("leave",)])
 options = st.fixed_dictionaries(
     {
         "watch_after": st.sampled_from([0, 0, 0, 0.001, float("inf")]),
         "max_memory": st.sampled_from([0, FLOOR, FLOOR, 6000, 20_000, float("inf")]),
+        "max_disk": st.sampled_from([0, 10_000, 50_000, 1 << 28, 1 << 28, float("inf")]),
         "max_body_size": st.one_of(st.none(), st.none(), st.integers(0, 40_000)),
         "body_timeout": st.sampled_from([None, None, None, 0.001, 1000]),
         "buffer": st.sampled_from(["ahead", "ahead", "ahead", "whole"]),
@@ -93,6 +104,11 @@ class CountedBody(Body):
 
     __slots__ = ("held",)
     peak = 0
+    paused = 0
+
+    async def wait_for_room(self, *arguments: Any) -> None:
+        CountedBody.paused += 1
+        await super().wait_for_room(*arguments)
 
     @property
     def memory(self) -> int:  # type: ignore[override]
@@ -155,17 +171,23 @@ class Play:
         self.news = anyio.Event()
         self.over = anyio.Event()
         self.reads: list[Read] = []
-        self.unknown = 0
-        self.disk_broken = self.spilled = False
+        self.unknown = self.largest = 0
+        self.disk_broken = self.disk_failed = self.spilled = False
+        self.lost = self.lost_any = self.ended = self.whole = False
+        self.file_size = self.others = 0
+        self.quota: Any = None
 
     async def app(self, scope: Any, receive: Any, send: Any) -> None:
         self.receive = receive
         self.called = True
+        left = [message["type"] for message in self.server.messages]
+        self.whole = self.ended and set(left) <= {"http.disconnect"}
         self.news.set()
         await self.over.wait()
 
     async def serve(self) -> None:
         middleware = DisconnectMiddleware(self.app, cancel=False, **self.chosen)
+        self.quota = middleware._options.disk_quota
         await middleware(http_scope(), self.server.receive, self.server.send)
         self.returned = True
         self.news.set()
@@ -173,6 +195,8 @@ class Play:
     def give(self, size: int, kind: Callable[[bytes], Any] = bytes, more: bool = True) -> None:
         body = BYTES[self.model.size : self.model.size + size]
         self.model.size += size
+        self.largest = max(self.largest, size)
+        self.ended = not more
         message = piece(kind(body), more)
         self.model.sent.append(message)
         self.server.give(message)
@@ -193,6 +217,18 @@ class Play:
             await anyio.sleep(*arguments)
         elif name == "break the disk":
             self.disk_broken = True
+        elif name == "mend the disk":
+            self.disk_broken = False
+        elif name == "lose what is stored":
+            self.lost = True
+        elif name == "others take":
+            if self.quota is not None and self.quota.take(*arguments, 0):
+                self.others += arguments[0]
+        elif name == "others give back":
+            if self.others:
+                self.quota.give_back(self.others)
+                self.quota.tell_waiters()
+            self.others = 0
         elif self.called and name == "read":
             self.reads += [Read(self) for _ in range(*arguments)]
         elif self.reads and name.startswith("cancel"):
@@ -248,28 +284,35 @@ class Play:
         status = self.server.sent[0]["status"] if self.server.sent else None
         event(f"status {status}, {'called' if self.called else 'never called'}")
         event("spilled" if self.spilled else "never spilled")
+        event("paused" if CountedBody.paused else "never paused")
         assert self.model.allows(messages), "not what was sent"
         assert self.got == messages + [DISCONNECT] * (len(self.got) - len(messages))
         assert finals in ([], messages[-1:]), "an end that is not the end"
         if finals:
             assert self.model.joined(messages) == self.model.joined(self.model.sent)
         bound = max(FLOOR, self.chosen["max_memory"]) + self.unknown * UNKNOWN_COSTS
+        if self.chosen["max_disk"] < 1 << 28 or self.disk_failed:
+            bound += self.largest + OVERHEAD  # what was read when there was no room
         assert CountedBody.peak <= bound, "too much in memory"
         if status is None:
             assert not limit or self.model.size <= limit
-            assert bool(finals) is (self.called and "end" in end), "incomplete"
+            assert self.lost_any or bool(finals) is (self.called and "end" in end), "incomplete"
         elif status == 413:
             assert self.model.size > limit
         elif status == 408:
             assert self.chosen["body_timeout"] == 0.001
         else:
             assert status == 503
-            assert self.disk_broken
+            assert self.lost_any
+        assert self.file_size <= self.chosen["max_disk"], "too much on the disk"
+        assert self.quota.used == self.others, "not given back"
         if limit is not None:
             assert sum(len(m["body"]) for m in messages if m["type"] == "http.request") <= limit
         if not self.called:
             assert self.chosen["buffer"] == "whole"
             assert status or "end" not in end
+        elif self.chosen["buffer"] == "whole" and not CountedBody.paused:
+            assert self.whole, "called before the body's end"
 
 
 @pytest.mark.parametrize("backend", BACKENDS, ids=["asyncio", "trio"])
@@ -285,13 +328,27 @@ def test_the_app_gets_what_the_server_gave(
             assert play is not None
             play.spilled = True
             if play.disk_broken:
+                play.disk_failed = True
                 raise OSError(errno.ENOSPC, "No space left on device")
-            return original(self, *arguments)
+            written: int = original_write(self, *arguments)
+            file = self._storage.file
+            assert file is not None
+            play.file_size = max(play.file_size, os.fstat(file.fileno()).st_size)
+            return written
 
-        original: Any = Spool._write
+        def read(self: Spool, *arguments: Any) -> bytes:
+            if play is not None and play.lost:
+                play.lost_any = True
+                raise OSError(errno.EIO, "Input/output error")
+            data: bytes = original_read(self, *arguments)
+            return data
+
+        original_write: Any = Spool._write
+        original_read: Any = Spool._read
         patch.setattr(Spool, "_write", write)
+        patch.setattr(Spool, "_read", read)
         patch.setattr(exchange, "Body", CountedBody)
-        CountedBody.peak = 0
+        CountedBody.peak = CountedBody.paused = 0
 
         async def main() -> None:
             nonlocal play

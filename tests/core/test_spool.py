@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import errno
+import math
 import os
 import resource
 import stat
@@ -18,6 +19,7 @@ import anyio.to_thread
 import pytest
 from anyio.lowlevel import checkpoint
 
+from asgi_disconnect.quota import DiskQuota
 from asgi_disconnect.spool import Spool
 
 from .scripted import DISCONNECT, HUNG, LAST, START, Server, piece, ticks
@@ -32,7 +34,7 @@ class SlowFile:
     """A file each of whose reads and writes waits until it is let through."""
 
     def __init__(self) -> None:
-        self.file = open_temporary()
+        self.file = open_temporary(buffering=0)
         self.entered = threading.Semaphore(0)
         self.let_through = threading.Event()
 
@@ -40,9 +42,9 @@ class SlowFile:
         self.entered.release()
         assert self.let_through.wait(HUNG)
 
-    def writelines(self, pieces: Any) -> None:
+    def write(self, piece: Any) -> int:
         self._wait()
-        self.file.writelines(pieces)
+        return self.file.write(piece)
 
     def read(self, size: int) -> bytes:
         self._wait()
@@ -94,7 +96,7 @@ async def in_thread(wait: Callable[[], Any]) -> None:
 
 
 async def test_what_is_put_first_is_got_first() -> None:
-    spool = Spool()
+    spool = Spool(DiskQuota(math.inf))
     assert await spool.put([b"abc", bytearray(b"de"), memoryview(b"f")]) == 6
     assert await spool.get(2) == b"ab"
     assert await spool.put([b"ghi"]) == 3
@@ -104,13 +106,13 @@ async def test_what_is_put_first_is_got_first() -> None:
 
 
 async def test_no_file_is_made_before_there_is_something_to_put(files: list[Any]) -> None:
-    spool = Spool()
+    spool = Spool(DiskQuota(math.inf))
     await spool.aclose()
     assert files == []
 
 
 async def test_space_is_used_again_once_all_has_been_got(files: list[Any]) -> None:
-    spool = Spool()
+    spool = Spool(DiskQuota(math.inf))
     for _ in range(5):
         for _ in range(3):
             await spool.put([bytes(10_000)])
@@ -126,7 +128,7 @@ async def test_space_is_used_again_once_all_has_been_got(files: list[Any]) -> No
 
 @only_posix
 async def test_the_file_has_no_name_and_is_its_owners_alone(files: list[Any]) -> None:
-    spool = Spool()
+    spool = Spool(DiskQuota(math.inf))
     await spool.put([b"secret"])
     status = os.fstat(files[0].fileno())
     assert stat.S_IMODE(status.st_mode) == 0o600
@@ -139,7 +141,7 @@ async def test_the_file_is_in_the_folder_that_tempfile_says(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, files: list[Any]
 ) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    spool = Spool()
+    spool = Spool(DiskQuota(math.inf))
     await spool.put([b"x"])
     assert os.fstat(files[0].fileno()).st_dev == os.stat(tmp_path).st_dev
     if sys.platform == "linux":
@@ -149,7 +151,7 @@ async def test_the_file_is_in_the_folder_that_tempfile_says(
 
 
 async def test_closing_closes_the_file(files: list[Any]) -> None:
-    spool = Spool()
+    spool = Spool(DiskQuota(math.inf))
     await spool.put([b"x"])
     await spool.aclose()
     assert files[0].closed
@@ -162,7 +164,7 @@ async def test_closing_closes_the_file(files: list[Any]) -> None:
 
 async def test_a_get_whose_scope_is_cancelled_takes_nothing_or_returns(slow: SlowFile) -> None:
     """What a thread has read is returned: a cancellation is delivered at the next await."""
-    spool = Spool()
+    spool = Spool(DiskQuota(math.inf))
     slow.let_through.set()
     await spool.put([b"abc"])
     slow.let_through.clear()
@@ -187,7 +189,7 @@ async def test_a_get_whose_scope_is_cancelled_takes_nothing_or_returns(slow: Slo
 @only_asyncio
 async def test_a_get_whose_task_is_cancelled_takes_nothing(slow: SlowFile) -> None:
     """Though its thread goes on, for which the next call waits."""
-    spool = Spool()
+    spool = Spool(DiskQuota(math.inf))
     slow.let_through.set()
     await spool.put([b"abc"])
     slow.let_through.clear()
@@ -205,7 +207,7 @@ async def test_a_get_whose_task_is_cancelled_takes_nothing(slow: SlowFile) -> No
 
 @only_asyncio
 async def test_closing_waits_for_the_thread_of_a_cancelled_put(slow: SlowFile) -> None:
-    spool = Spool()
+    spool = Spool(DiskQuota(math.inf))
     put = asyncio.create_task(spool.put([b"abc"]))
     await in_thread(slow.entered.acquire)
     put.cancel()
@@ -221,7 +223,7 @@ async def test_closing_waits_for_the_thread_of_a_cancelled_put(slow: SlowFile) -
 
 @only_asyncio
 async def test_a_thread_that_begins_after_the_closing_makes_no_file(files: list[Any]) -> None:
-    spool = Spool()
+    spool = Spool(DiskQuota(math.inf))
     await spool.aclose()
     with pytest.raises(OSError, match="closed"):
         await spool.put([b"abc"])
@@ -230,7 +232,7 @@ async def test_a_thread_that_begins_after_the_closing_makes_no_file(files: list[
 
 async def test_it_works_while_all_of_anyios_threads_are_busy() -> None:
     limiter = anyio.to_thread.current_default_thread_limiter()
-    spool = Spool()
+    spool = Spool(DiskQuota(math.inf))
     release = threading.Event()
     with anyio.fail_after(HUNG):
         async with anyio.create_task_group() as tasks:
@@ -247,7 +249,7 @@ async def test_it_works_while_all_of_anyios_threads_are_busy() -> None:
 
 
 async def test_it_does_not_block_the_loop(slow: SlowFile) -> None:
-    spool = Spool()
+    spool = Spool(DiskQuota(math.inf))
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(spool.put, [b"abc"])
         await in_thread(slow.entered.acquire)
@@ -264,7 +266,7 @@ async def test_no_place_for_a_file_is_an_os_error(
     if kind == "no folder":
         place.touch()
     monkeypatch.setattr(tempfile, "tempdir", str(place))
-    spool = Spool()
+    spool = Spool(DiskQuota(math.inf))
     with pytest.raises(OSError, match="place"):
         await spool.put([b"x"])
     await spool.aclose()
@@ -277,7 +279,7 @@ async def test_no_permission_is_an_os_error(monkeypatch: pytest.MonkeyPatch) -> 
         raise PermissionError(errno.EACCES, "Permission denied")
 
     monkeypatch.setattr(os, "open", refuse)
-    spool = Spool()
+    spool = Spool(DiskQuota(math.inf))
     with pytest.raises(PermissionError):
         await spool.put([b"x"])
     monkeypatch.undo()
@@ -288,7 +290,7 @@ async def test_no_permission_is_an_os_error(monkeypatch: pytest.MonkeyPatch) -> 
 @pytest.mark.parametrize("size", [3000, 30_000, 300_000])
 async def test_no_room_is_an_os_error_and_closing_is_none(size: int, files: list[Any]) -> None:
     """Whether the bytes are on the disk, or in the file's buffer still."""
-    spool = Spool()
+    spool = Spool(DiskQuota(math.inf))
     await spool.put([bytes(size)])
     with file_size_limit(2 * size + size // 2):
         await spool.put([bytes(size)])
@@ -301,7 +303,7 @@ async def test_no_room_is_an_os_error_and_closing_is_none(size: int, files: list
 @only_posix
 async def test_a_file_that_has_shrunk_is_an_os_error(files: list[Any]) -> None:
     """Never silently less than was put."""
-    spool = Spool()
+    spool = Spool(DiskQuota(math.inf))
     await spool.put([bytes(100_000)])
     os.ftruncate(files[0].fileno(), 1000)
     with pytest.raises(OSError, match="1000 of 50000"):

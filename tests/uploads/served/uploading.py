@@ -147,6 +147,7 @@ MODES = {
     "bare": handlers,
     "guarded": guarded,
     "whole": DisconnectMiddleware(handlers, buffer="whole"),
+    "bounded": DisconnectMiddleware(handlers, max_memory=1 << 18, max_disk=1 << 25),
     "small": DisconnectMiddleware(handlers, max_memory=16384),
     "limited": DisconnectMiddleware(handlers, max_body_size=1 << 20),
     "impatient": DisconnectMiddleware(handlers, body_timeout=0.2),

@@ -1,0 +1,43 @@
+"""What a body has beside its entries once there is no room for more in memory (contract §2)."""
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import anyio
+
+from .quota import DiskQuota
+from .spool import Spool
+
+
+class Overflow:
+    """The spool, who works on it, and who waits for room."""
+
+    __slots__ = ("_has_room", "closed", "disk_fails", "lock", "quota", "spool")
+
+    def __init__(self, quota: DiskQuota) -> None:
+        self.quota = quota
+        self.spool = Spool(quota)
+        self.lock = anyio.Lock()
+        """Held by whoever uses the spool."""
+        self.disk_fails: bool = False
+        """The last that was to be stored could not be."""
+        self.closed: bool = False
+        """Nothing is kept any more."""
+        self._has_room: anyio.Event | None = None
+
+    async def wait(self, size: int, call_threadsafe: Callable[[Any], object]) -> None:
+        """Return when there may be room for `size` bytes, in memory or on the disk."""
+        self._has_room = event = anyio.Event()
+        kept = None
+        if not self.disk_fails:  # where it fails, its room is of no use
+            tell = functools.partial(call_threadsafe, event.set)
+            kept = self.spool.call_when_free(size, tell)
+        await event.wait()
+        del kept
+        self._has_room = None
+
+    def tell_waiter(self) -> None:
+        """There is room in memory."""
+        if self._has_room is not None:
+            self._has_room.set()
