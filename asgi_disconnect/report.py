@@ -102,11 +102,15 @@ class ReportedExchange(Exchange):
 
     def refuse(self, refused: Refused) -> bool:
         """Answer in the app's stead, unless it has begun to."""
-        if self._response is NOT_STARTED:
+        not_started = self._response is NOT_STARTED
+        premature = super().refuse(refused)
+        if premature and not_started:
             self._status = refused.status
-        return super().refuse(refused)
+        return premature
 
     def _leave(self, disconnect: Message, cause: Cause, *, told: bool = False) -> bool:
+        if self._disconnect is not None:  # it has been said before, by `send`
+            return False
         self._left_at = time.monotonic()
         if self._response is not NOT_STARTED:
             self._phase = "responding"

@@ -62,6 +62,66 @@ async def test_a_report_has_the_contracts_fields() -> None:
     assert not hasattr(report, "__dict__")
 
 
+async def test_the_seconds_are_those_from_the_start_and_from_the_disconnect() -> None:
+    server = Server(REQUEST)
+    before, after = 0.05, 0.02
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await anyio.sleep(before)
+        server.leave()
+        await current_disconnect().wait()
+        current_disconnect().ignore()
+        await anyio.sleep(after)
+
+    report = await report_of(server, app)
+    coarse = 0.005  # a loop's clock
+    assert after - coarse <= report.seconds_to_end
+    assert before - coarse <= report.seconds_since_start - report.seconds_to_end
+
+
+class FailsBeforeTheStart(Server):
+    async def send(self, message: Any) -> None:
+        if message["type"] != "http.response.start":
+            raise OSError("gone")
+
+
+async def test_a_departure_that_is_said_twice_counts_from_the_first_time() -> None:
+    """The server's `send` raises, and its `receive` says so later."""
+    server = FailsBeforeTheStart(REQUEST)
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await receive()
+        await ticks(5)  # the watcher reads
+        with pytest.raises(OSError, match="gone"):
+            await send({"type": "http.response.debug", "info": {}})
+        await anyio.sleep(0.05)
+        await send(START)
+        server.leave()
+        await ticks(10)
+
+    report = await report_of(server, app, cancel=False)
+    assert report.cause == "send_error"
+    assert report.phase == "processing"
+    assert report.seconds_to_end >= 0.045
+
+
+async def test_a_refusal_that_comes_too_late_is_no_status() -> None:
+    """The client has left, and what was on its way is too much."""
+    server = FailsBeforeTheStart(piece(b"a"))
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await receive()
+        await ticks(5)  # the watcher reads
+        with pytest.raises(OSError, match="gone"):
+            await send({"type": "http.response.debug", "info": {}})
+        server.give(piece(b"too long"))
+        await ticks(10)
+
+    report = await report_of(server, app, cancel=False, max_body_size=4)
+    assert (report.cause, report.status) == ("send_error", None)
+    assert server.sent == []
+
+
 @pytest.mark.parametrize(
     ("given", "scope", "phase"),
     [
