@@ -1,9 +1,12 @@
 """What the app sends (contract §3)."""
 
+import contextlib
 from typing import Any
 
 import anyio
 import pytest
+
+from asgi_disconnect import DisconnectReport, current_disconnect
 
 from .scripted import LAST, MORE, REQUEST, START, Message, Server, ticks
 
@@ -146,6 +149,50 @@ async def test_an_app_that_swallows_cancellation_and_sends_on_does_not_block_the
         await server.run(app)
 
 
+@pytest.mark.parametrize("swallows", [True, False])
+async def test_an_app_whose_cleanup_does_nothing_but_send_does_not_block_the_loop(
+    swallows: bool,
+) -> None:
+    """What is dropped gives the loop a turn, and is where a cancellation is heard on trio."""
+    server = Server(REQUEST)
+    stop = anyio.Event()
+    sends = 0
+
+    async def send_on(send: Any) -> None:
+        nonlocal sends
+        while not stop.is_set():
+            sends += 1
+            if sends == 10_000:
+                return
+            try:
+                await send(MORE)
+            except anyio.get_cancelled_exc_class():
+                assert swallows
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await receive()
+        server.leave()
+        try:
+            await anyio.sleep_forever()
+        finally:
+            if swallows:
+                await send_on(send)
+            else:
+                with anyio.CancelScope(shield=True):
+                    await send_on(send)
+
+    async with anyio.create_task_group() as tasks:
+
+        async def look() -> None:
+            await ticks(100)
+            stop.set()
+
+        tasks.start_soon(look)
+        await server.run(app)
+    assert server.sent == []
+    assert sends < 10_000, "nobody else had a turn"
+
+
 @pytest.mark.parametrize("options", [{"cancel": False}, {"grace": float("inf")}])
 async def test_the_sends_of_an_app_that_is_not_cancelled_go_on(options: Any) -> None:
     server = Server(REQUEST)
@@ -191,6 +238,57 @@ async def test_an_os_error_of_send_reaches_the_app_and_is_a_departure() -> None:
     server = Failing(REQUEST)
     assert await server.run(app, grace=0) is None
     assert caught == [Failing.error, "told"]
+
+
+async def test_an_os_error_of_send_tells_whoever_listens() -> None:
+    """Another task's `receive()`, `wait()` and callbacks: the server's `receive` says nothing."""
+    heard = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await receive()
+        await ticks(5)  # the watcher reads
+
+        async def listen() -> None:
+            heard.append((await receive())["type"])
+
+        async def wait() -> None:
+            await current_disconnect().wait()
+            heard.append("set")
+
+        async def called() -> None:
+            heard.append("called")
+
+        current_disconnect().add_callback(called)
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(listen)
+            tasks.start_soon(wait)
+            await ticks(5)
+            await send(START)
+            with pytest.raises(OSError, match="gone"):
+                await send(MORE)
+            assert current_disconnect().is_set()
+
+    await Failing(REQUEST).run(app)
+    assert sorted(heard) == ["called", "http.disconnect", "set"]
+
+
+@pytest.mark.parametrize("caught", [True, False])
+async def test_an_app_that_ends_after_an_os_error_of_send_was_told(caught: bool) -> None:
+    reports: list[DisconnectReport] = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await receive()
+        await send(START)
+        try:
+            await send(MORE)
+        except OSError:
+            await ticks(20)  # and is not cancelled: it has its grace
+            if not caught:
+                raise
+
+    with pytest.raises(OSError, match="gone") if not caught else contextlib.nullcontext():
+        await Failing(REQUEST).run(app, on_disconnect=reports.append)
+    assert [(report.cause, report.outcome) for report in reports] == [("send_error", "told")]
 
 
 async def test_an_app_that_goes_on_after_an_os_error_of_send_is_cancelled() -> None:
