@@ -92,7 +92,10 @@ def lint(session: nox.Session) -> None:
 
 @nox.session
 def types(session: nox.Session) -> None:
-    """mypy and pyright, both strict, and what a user's type checker sees: complete."""
+    """mypy and pyright, both strict: the package, and uses and misuses of its public API.
+
+    And what a user's type checker sees of it: complete.
+    """
     install(session, "types", extras=EXTRAS)
     session.run("mypy")
     session.run("pyright", "--pythonpath", python(session))
