@@ -20,7 +20,7 @@ nox.options.sessions = ["tests"]
 ROOT = Path(__file__).parent
 PROJECT = nox.project.load_toml("pyproject.toml")
 EXTRAS = f"[{','.join(PROJECT['project']['optional-dependencies'])}]"
-NEEDED_BY_TESTS = ["pyproject.toml", "README.md", "docs", "examples", "tests"]
+NEEDED_BY_TESTS = ["noxfile.py", "pyproject.toml", "README.md", "docs", "examples", "tests"]
 # Each runs in a process of its own, since each has settings of its own.
 DJANGO_TESTS = ["tests/frameworks/on_django", "tests/databases/on_django"]
 # Each version of Django, and the oldest Python that it runs on.
@@ -212,8 +212,12 @@ def build(session: nox.Session) -> None:
         archive.extractall(folder, filter="data")
     unpacked = folder / sdist.name.removesuffix(".tar.gz")
     pytest(session, *(session.posargs or BUILD_TESTS), source=unpacked, executable=alone)
-    if any(".invalid/" in url for url in PROJECT["project"]["urls"].values()):
-        session.warn("[project.urls] are placeholders still: not to be published like this")
+    told = [*PROJECT["project"]["urls"].values(), (ROOT / "SECURITY.md").read_text("utf-8")]
+    if any(".invalid" in text for text in told):
+        session.warn(
+            "the addresses in pyproject.toml and SECURITY.md are placeholders still: not to be"
+            " published like this"
+        )
 
 
 @nox.session
