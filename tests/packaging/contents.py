@@ -27,7 +27,7 @@ NO_MODULES = {
 BESIDE = {"METADATA", "RECORD", "WHEEL", "entry_points.txt", "licenses/LICENSE"}
 NEEDS = {"anyio", "asgiref"}
 TO_BUILD_AND_TEST = {
-    *("CHANGELOG.md", "LICENSE", "PKG-INFO", "README.md"),
+    *("CHANGELOG.md", "CONTRIBUTING.md", "LICENSE", "PKG-INFO", "README.md", "SECURITY.md"),
     *("mkdocs.yml", "noxfile.py", "pyproject.toml"),
     *("docs/index.md", "examples/query.py", "tests/conftest.py"),
 }
