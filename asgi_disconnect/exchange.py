@@ -163,8 +163,8 @@ class Exchange:
             if self._leave({"type": "http.disconnect"}, "send_error", told=True):
                 self._guard.start(self._depart)
             raise
-        if message.get("more_body"):
-            await self._give_loop_a_turn()
+        if message.get("more_body") and self._is_time_for_a_turn():
+            await checkpoint()
 
     async def _send_to_nobody(self, message: Message, departure: Departure) -> None:
         if departure.drops:
@@ -177,20 +177,19 @@ class Exchange:
             await self._server_send(message)
         finally:
             departure.sending -= 1
-        if message.get("more_body"):
-            await self._give_loop_a_turn()
+        if message.get("more_body") and self._is_time_for_a_turn():
+            await checkpoint()
 
-    async def _give_loop_a_turn(self) -> None:
-        """Let others run once in a while: a server's `send` seldom waits, nor may the app.
+    def _is_time_for_a_turn(self) -> bool:
+        """Whether others are to run before the app goes on: a server's `send` seldom waits.
 
-        Else an endless stream would keep the client's departure, and all other requests, waiting.
+        Else an endless stream would keep its client's departure, and all other requests, waiting.
         """
         now = time.monotonic()
-        if not self._latest_turn:
-            self._latest_turn = now
-        elif now - self._latest_turn >= TURN_AFTER:
-            self._latest_turn = now
-            await checkpoint()
+        if now - self._latest_turn < TURN_AFTER:
+            return False
+        first, self._latest_turn = not self._latest_turn, now
+        return not first
 
     async def _read(self) -> Message:
         """One call of the server's `receive`, made for the app."""

@@ -9,7 +9,7 @@ import anyio
 import pytest
 from anyio.lowlevel import checkpoint
 
-from asgi_disconnect import DisconnectMiddleware
+from asgi_disconnect import DisconnectMiddleware, current_disconnect
 
 from .connection import RAISES, Connection, exchange, serving
 from .generators import left_to_be_collected
@@ -489,3 +489,37 @@ async def test_background_work_behind_it_finishes(
         journal.allow("finish")
         await connection.has_ended()
     assert journal.notes == ["background started", "background finished"]
+
+
+@pytest.mark.parametrize("critical", [True, False])
+async def test_background_work_after_an_abandoned_stream_outlasts_its_grace_if_it_is_critical(
+    around: Place, manner: str, critical: bool
+) -> None:
+    """It is the rest of an app that was told, and nothing tells it from one that ignores that."""
+    journal = Journal()
+
+    async def words() -> AsyncIterator[str]:
+        yield "word"
+        await anyio.sleep_forever()
+
+    async def bill() -> None:
+        journal.note("background started")
+        await anyio.sleep(0.1)  # longer than `grace`
+        journal.note("background finished")
+
+    async def work() -> None:
+        if critical:
+            async with current_disconnect().critical():
+                await bill()
+        else:
+            await bill()
+
+    async def endpoint(request: Request) -> Response:
+        return StreamingResponse(words(), background=BackgroundTask(work))
+
+    connection = Connection(manner=manner)
+    async with serving(around(endpoint, grace=0.02), connection):
+        await connection.has_sent(b"word")
+        connection.leave()
+        await connection.has_ended()
+    assert journal.notes == ["background started", "background finished"][: 2 if critical else 1]
