@@ -218,7 +218,10 @@ class AsyncioGuard:
             self._see_off(child)
         self._children = self._finishing = ()
         if came is not None:
-            raise came
+            try:
+                raise came
+            finally:
+                del came, caught  # whose traceback refers to this frame
         if caught is not None and before:
             # The caller's next await gets it, as if we had not awaited.
             self._task.cancel(*caught.args)
@@ -240,7 +243,7 @@ class AsyncioGuard:
                     if ticks is None and not _are_done(children):
                         await asyncio.wait(children)
                 except asyncio.CancelledError as error:
-                    caught = error
+                    caught = error.with_traceback(None)  # which refers to this frame
                 if ticks is not None:
                     ticks -= 1
                 if ticks == 0 or _are_done(children):

@@ -1,8 +1,10 @@
 """When the middleware returns, nothing of it is left (contract §5)."""
 
+import asyncio
 import contextlib
 import contextvars
 import gc
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import anyio
@@ -11,6 +13,7 @@ import pytest
 from asgi_disconnect import DisconnectMiddleware
 
 from .scripted import HUNG, LAST, REQUEST, START, Server, ticks
+from .test_cancellation import only_asyncio
 
 pytestmark = pytest.mark.anyio
 
@@ -67,6 +70,21 @@ def ours() -> list[object]:
     return [thing for thing in gc.get_objects() if type(thing).__module__ in OURS]
 
 
+@contextlib.asynccontextmanager
+async def nothing_is_left() -> AsyncIterator[None]:
+    tasks = {task.id for task in anyio.get_running_tasks()}
+    gc.collect()
+    before = ours()  # what another test's failure or fixture holds on to
+    gc.disable()
+    try:
+        yield
+        assert {task.id for task in anyio.get_running_tasks()} == tasks
+        await ticks(2)  # the loop drops what it has just run
+        assert [thing for thing in ours() if not any(thing is old for old in before)] == []
+    finally:
+        gc.enable()
+
+
 @pytest.mark.parametrize(
     "app", [completes, is_cancelled, is_told, fails, fails_in_cleanup, leaves_unread]
 )
@@ -91,11 +109,7 @@ async def test_no_task_timer_or_reference_is_left(
 
     options: dict[str, Any] = {"on_disconnect": hook} if reported else {}
     middleware = DisconnectMiddleware(keeps_context, watch_after=watch_after, **options)
-    tasks = {task.id for task in anyio.get_running_tasks()}
-    gc.collect()
-    before = ours()  # what another test's failure or fixture holds on to
-    gc.disable()
-    try:
+    async with nothing_is_left():
         with contextlib.suppress(ValueError):
             # An app that is not watched is not cancelled for its client, but by this.
             with anyio.move_on_after(0.02 if watch_after else HUNG):
@@ -104,12 +118,53 @@ async def test_no_task_timer_or_reference_is_left(
                     server.receive,
                     server.send,
                 )
-        assert {task.id for task in anyio.get_running_tasks()} == tasks
-        await ticks(2)  # the loop drops what it has just run
-        assert [thing for thing in ours() if not any(thing is old for old in before)] == []
-    finally:
-        gc.enable()
     assert not server.reading
+
+
+async def cancelled_by_its_caller(during: str, cancel: Callable[[], object]) -> None:
+    server = Server(REQUEST)
+
+    async def be_cancelled() -> None:
+        cancel()
+        await anyio.sleep_forever()
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await receive()
+        server.leave()
+        await receive()
+        if during == "the app":
+            await be_cancelled()
+        if during == "the app's last step":
+            cancel()
+
+    async def hook(report: Any) -> None:
+        if during == "a hook":
+            await be_cancelled()
+
+    middleware = DisconnectMiddleware(app, watch_after=0, on_disconnect=hook)
+    await middleware({"type": "http", "headers": []}, server.receive, server.send)
+    await anyio.sleep_forever()
+
+
+STAGES = ["the app", "the app's last step", "a hook"]
+
+
+@pytest.mark.parametrize("during", STAGES)
+async def test_nothing_is_left_where_a_callers_scope_is_cancelled(during: str) -> None:
+    async with nothing_is_left():
+        with anyio.CancelScope() as callers:
+            await cancelled_by_its_caller(during, callers.cancel)
+
+
+@only_asyncio
+@pytest.mark.parametrize("during", STAGES)
+async def test_nothing_is_left_where_a_callers_task_is_cancelled(during: str) -> None:
+    task = asyncio.current_task()
+    assert task is not None
+    async with nothing_is_left():
+        with contextlib.suppress(asyncio.CancelledError):
+            await cancelled_by_its_caller(during, task.cancel)
+        task.uncancel()
 
 
 async def test_the_app_runs_in_the_callers_task_and_context() -> None:
