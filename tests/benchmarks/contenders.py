@@ -1,6 +1,7 @@
 """What is compared: ways to put something around an application, dearest and cheapest alike."""
 
 import importlib.util
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -15,6 +16,8 @@ from asgi_disconnect import DisconnectMiddleware
 
 OURS = "asgi_disconnect"
 BEFORE = "asgi_disconnect before"
+CHECKOUT_BEFORE = "ASGI_DISCONNECT_BEFORE"
+"""The environment variable by which a served application hears of the checkout to compare with."""
 FASTAPI_DISCONNECT = "fastapi-disconnect"
 TASK_GROUP = "task group"
 AIOFENCE = "aiofence"
@@ -85,6 +88,8 @@ def contenders() -> dict[str, Callable[[Any], Any]]:
         from aiofence.contrib.starlette import DisconnectMiddleware as Aiofence
 
         found[AIOFENCE] = Aiofence
+    if CHECKOUT_BEFORE in os.environ:
+        found[BEFORE] = ours_before(Path(os.environ[CHECKOUT_BEFORE]))
     return found
 
 

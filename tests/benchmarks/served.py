@@ -22,7 +22,15 @@ import subprocess
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from contenders import AIOFENCE, FASTAPI_DISCONNECT, OURS, TASK_GROUP, contenders
+from contenders import (
+    AIOFENCE,
+    BEFORE,
+    CHECKOUT_BEFORE,
+    FASTAPI_DISCONNECT,
+    OURS,
+    TASK_GROUP,
+    contenders,
+)
 from machine import environment
 from served_apps import APPS, UNWRAPPED, target
 from serving import GRANIAN, HERE, UVICORN, program, running, two_cores
@@ -178,6 +186,8 @@ def measure_one(wrk: str, case: Case, contender: str, cases: list[Case]) -> None
 def taking_part(case: Case) -> list[str]:
     """The contenders; those that keep the body from the application have no part in a POST."""
     names = [UNWRAPPED, *(name for name in contenders() if name != PASS_THROUGH)]
+    if BEFORE in names:
+        names = [UNWRAPPED, OURS, BEFORE]
     return [name for name in names if name != TASK_GROUP or case.app != "django"]
 
 
@@ -223,7 +233,7 @@ def misses(cases: list[Case]) -> list[str]:
             found.append(
                 f"{case}: {share:.3f} of the requests per second, less than {GOALS[case.app]}"
             )
-        peers = [name for name in case.bursts if name not in (UNWRAPPED, OURS)]
+        peers = [name for name in case.bursts if name not in (UNWRAPPED, OURS, BEFORE)]
         for name in peers:
             if statistics.median(case.added(name)) < statistics.median(case.added(OURS)):
                 found.append(f"{case}: {name} adds less CPU time than ours")
@@ -246,7 +256,10 @@ def main() -> int:
     parser.add_argument("--only", metavar="TEXT", default="", help="cases whose name has TEXT")
     parser.add_argument("--check", action="store_true", help="status 1 if a goal is missed")
     parser.add_argument("--json", metavar="FILE", help="write the figures to FILE as well")
+    parser.add_argument("--before", metavar="CHECKOUT", help="compare with it, and nothing else")
     options = parser.parse_args()
+    if options.before:
+        os.environ[CHECKOUT_BEFORE] = os.path.abspath(options.before)
     chosen = {(server, app): LOADS for server in (UVICORN, GRANIAN) for app in APPS}
     if options.quick:
         chosen = {(UVICORN, "starlette"): LOADS[:2]}
