@@ -89,12 +89,9 @@ class SparedTasks:
             self.end()
             return records.deliver(scope, origin)
         task = records.task_of_group(scope)
-        if task is not None and task is not self._app:
-            again = self._cancel_once(task, scope)
-            if again and scope is origin:  # the app has cancelled this one task, by its handle
-                records.deliver_again(scope)
-                return True
-            return again
+        # By its handle the app cancels one task: its own affair, and the group's to know of.
+        if task is not None and task is not self._app and scope is not origin:
+            return self._cancel_once(task, scope)
         for inner in records.scopes_in(scope):  # it may have started tasks since
             self._watch(inner)
         return records.deliver(scope, origin)
@@ -143,8 +140,6 @@ class SparedTasks:
             records.unwatch(scope)
         for scope in filter(records.is_active, self._shields):
             scope.shield = False  # which has the cancellation around it delivered
-            if scope.cancel_called:
-                records.deliver_again(scope)
         self._watched.clear()
         self._shields.clear()
         if self._end_handle is not None:

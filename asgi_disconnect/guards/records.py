@@ -5,8 +5,7 @@ well), and whether asyncio complains of a task that never ends (``_log_destroy_p
 cancel scope a task is in (anyio's ``_task_states``); how those scopes are nested, whose they are,
 and how often they have cancelled (``_parent_scope``, ``_child_scopes``, ``_host_task``,
 ``_pending_uncancellations``); and the method by which a cancelled scope cancels what is in it
-(``_deliver_cancellation``, with ``_cancel_handle`` for its next turn).  They are the same in
-anyio 4.7, the oldest that we take, and in 4.16.
+(``_deliver_cancellation``).  They are the same in anyio 4.7, the oldest that we take, and in 4.16.
 
 `try_out` tries all of them before any is used.  Where it says no, the guard in `reference`
 serves, which needs none of them.
@@ -180,21 +179,6 @@ def unwatch(scope: Scope) -> None:
 def deliver(scope: Scope, origin: Scope) -> bool:
     """What `scope` does by itself to deliver a cancellation of `origin`."""
     return bool(_CancelScope._deliver_cancellation(scope, origin))
-
-
-def deliver_again(scope: Scope) -> None:
-    """Have `scope`, which has been cancelled, deliver that in the next turn of the loop."""
-
-    def deliver_now() -> None:
-        scope._cancel_handle = None
-        scope._deliver_cancellation(scope)
-
-    scope._cancel_handle = asyncio.get_running_loop().call_soon(deliver_now)
-
-
-def has_next_delivery(scope: Scope) -> bool:
-    """Whether `scope` is to deliver its cancellation in the next turn of the loop."""
-    return scope._cancel_handle is not None
 
 
 def scopes_in(scope: Scope) -> tuple[Scope, ...]:

@@ -49,7 +49,6 @@ def _are_scopes_as_read(task: "asyncio.Task[Any]") -> bool:
             and records.is_active(inner)
             and records.task_of_group(inner) is None
             and records.cancellations_by_scopes(task, shield) == 0
-            and not records.has_next_delivery(inner)
             and _is_delivering_as_read(shield, outer, inner)
         )
     return seen

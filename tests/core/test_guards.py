@@ -77,7 +77,7 @@ async def test_an_anyio_that_keeps_its_records_otherwise_is_noticed_and_said_onc
 
 @pytest.mark.parametrize(
     "attribute",
-    ["_parent_scope", "_host_task", "_child_scopes", "_pending_uncancellations", "_cancel_handle"],
+    ["_parent_scope", "_host_task", "_child_scopes", "_pending_uncancellations"],
 )
 async def test_each_record_is_tried_out(monkeypatch: pytest.MonkeyPatch, attribute: str) -> None:
     """As if the next anyio had another name for it."""

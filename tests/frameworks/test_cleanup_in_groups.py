@@ -403,6 +403,101 @@ async def test_a_cancellation_of_others_passes_while_children_clean_up(
         assert task.cancelled()
 
 
+@pytest.mark.fast_guard
+@pytest.mark.parametrize("by", ["scope", "scope, and its host in a shield", "task"])
+async def test_a_cancellation_of_others_before_ours_cancels_as_ever(
+    request_: Abandoned, around: Any, by: str
+) -> None:
+    """The app has been told, and has its grace: nothing of ours cancels."""
+    note, journal = request_.journal.note, request_.journal
+
+    async def child() -> None:
+        for _ in range(4):
+            try:
+                await anyio.sleep_forever()
+            except asyncio.CancelledError as error:
+                note("cancelled by us" if "the client" in str(error) else "cancelled")
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(child)
+            while (await receive())["type"] != "http.disconnect":
+                note("working")
+            note("told")
+            with anyio.CancelScope(shield="shield" in by):
+                await journal.noted("cancelled")
+            await anyio.sleep_forever()
+
+    guarded = request_.guard(around(app), cleanup_timeout=math.inf, grace=math.inf)
+    connection, scope = request_.connection, anyio.CancelScope()
+
+    async def call() -> None:
+        with scope:
+            await guarded(connection.scope, connection.receive, connection.send)
+
+    task = asyncio.create_task(call())
+    await request_.leaves("working")
+    await journal.noted("told")
+    if by == "task":
+        task.cancel()
+    else:
+        scope.cancel()
+    await asyncio.wait([task], timeout=LIMIT)
+    assert request_.notes == ["working", "told", *["cancelled"] * 4]
+    assert task.cancelled() if by == "task" else scope.cancelled_caught
+
+
+@pytest.mark.fast_guard
+@pytest.mark.parametrize("first", ["waits", "is about to run", "is in its cleanup"])
+async def test_a_child_that_its_app_cancels_by_its_handle_is_the_apps_affair(
+    request_: Abandoned, first: str
+) -> None:
+    """As anyio cancels, and nobody but that child; and an await of its cleanup never spins."""
+    note, journal = request_.journal.note, request_.journal
+    given = asyncio.Event()
+
+    async def child() -> None:
+        try:
+            await given.wait()
+            note("given")
+            await anyio.sleep_forever()
+        finally:
+            note("cleaning up")
+            try:
+                if first == "is in its cleanup":
+                    await anyio.sleep_forever()
+                await checkpoint()
+            finally:
+                async with anyio.Lock():
+                    note("not reached")
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        async with anyio.create_task_group() as tasks:
+            handle = tasks.start_soon(child)
+            while (await receive())["type"] != "http.disconnect":
+                note("working")
+            if first == "is about to run":
+                given.set()
+            if first == "is in its cleanup":
+                tasks.cancel_scope.cancel()
+                with anyio.CancelScope(shield=True):
+                    await journal.noted("cleaning up")
+            handle.cancel()
+            with anyio.CancelScope(shield=True):
+                await handle.wait()
+            if first != "is in its cleanup":
+                await checkpoint()
+            note("went on")
+
+    guarded = request_.guard(app, cleanup_timeout=math.inf, grace=math.inf)
+    async with serving(guarded, request_.connection):
+        await request_.leaves("working")
+        await request_.connection.has_ended()
+    given_first = ["given"] if first == "is about to run" else []
+    assert request_.notes == ["working", *given_first, "cleaning up", "went on"]
+    assert request_.outcome == "told"
+
+
 # How long
 
 
