@@ -122,6 +122,24 @@ async def test_a_refusal_that_comes_too_late_is_no_status() -> None:
     assert server.sent == []
 
 
+@pytest.mark.parametrize("dropped", [True, False])
+async def test_what_is_sent_to_nobody_counts_if_it_is_handed_to_the_server(dropped: bool) -> None:
+    server = Server(REQUEST)
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.debug", "info": {}, "body": b"none of it"})
+        server.leave()
+        try:
+            await (anyio.sleep_forever() if dropped else current_disconnect().wait())
+        finally:
+            with anyio.CancelScope(shield=True):
+                await send(START)
+                await send({**MORE, "body": b"abcd"})
+
+    report = await report_of(server, app, cancel=dropped)
+    assert (report.status, report.bytes_sent) == ((None, 0) if dropped else (200, 4))
+
+
 @pytest.mark.parametrize(
     ("given", "scope", "phase"),
     [

@@ -3,6 +3,7 @@
 import asyncio
 import copy
 import functools
+import inspect
 import logging
 from collections.abc import Callable
 from typing import Any
@@ -199,6 +200,19 @@ def double(scope: Any) -> Any:
     return functools.partial(answer, scope)
 
 
+class Marked(Instance):
+    """As asgiref marks what it has adapted, whatever its signature says."""
+
+    _asgi_single_callable = True
+    __signature__ = inspect.signature(Double)
+
+
+class Unreadable(Instance):
+    """As a callable of C's is, whose signature cannot be read."""
+
+    __signature__ = "unknown"
+
+
 async def extra(first: Any, scope: Any, receive: Any, send: Any) -> str:
     return await answer(scope, receive, send)
 
@@ -210,6 +224,8 @@ async def extra(first: Any, scope: Any, receive: Any, send: Any) -> str:
         plain,
         Instance(),
         Instance().__call__,
+        Marked(),
+        Unreadable(),
         Endpoint,
         Loose,
         functools.partial(answer),

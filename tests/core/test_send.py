@@ -327,6 +327,24 @@ async def test_an_app_that_cleans_up_after_an_os_error_of_send_is_not_cancelled(
     assert raised.value is Failing.error
 
 
+async def test_an_os_error_of_send_that_receive_confirms_leaves_the_app_its_time() -> None:
+    server = Failing(REQUEST)
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await receive()
+        await ticks(5)  # the watcher reads
+        await send(START)
+        try:
+            await send(MORE)
+        finally:
+            server.leave()
+            await ticks(50)
+
+    with pytest.raises(OSError, match="gone") as raised:
+        await server.run(app)
+    assert raised.value is Failing.error
+
+
 async def test_an_os_error_of_the_last_send_is_no_premature_departure() -> None:
     done = []
 
