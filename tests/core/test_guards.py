@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import sys
 import types
 from collections.abc import Iterator
 from typing import Any
@@ -115,3 +116,14 @@ async def test_an_anyio_without_a_scope_around_each_task_of_a_group_is_said_once
     guards.guard_for_caller()
     guards.guard_for_caller()
     assert [record.levelname for record in caplog.records] == ["INFO"]
+
+
+async def test_an_anyio_whose_back_end_is_elsewhere_is_imported_all_the_same(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(sys.modules, "anyio._backends._asyncio", None)
+    assert records._backend() is None
+
+
+async def test_a_task_that_keeps_its_complaint_elsewhere_is_left_as_it_is() -> None:
+    records.say_nothing_of(object())  # type: ignore[arg-type]

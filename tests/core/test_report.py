@@ -204,6 +204,24 @@ async def test_cleanup_that_overruns_is_told() -> None:
     assert (await report_of(server, app, cleanup_timeout=0.01)).outcome == "overran"
 
 
+async def test_what_is_sent_to_nobody_is_not_counted() -> None:
+    server = Server(REQUEST)
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.debug", "info": {}})
+        server.leave()
+        try:
+            await anyio.sleep_forever()
+        finally:
+            with anyio.CancelScope(shield=True):
+                await send(START)
+                await send(MORE)
+
+    report = await report_of(server, app)
+    assert server.types == ["debug"]
+    assert (report.phase, report.status, report.bytes_sent) == ("processing", None, 0)
+
+
 async def test_there_is_no_report_of_a_response_that_was_complete() -> None:
     server = Server(REQUEST)
 

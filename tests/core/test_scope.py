@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from asgi_disconnect import Disconnect, DisconnectMiddleware, current_disconnect
+from asgi_disconnect import Disconnect, DisconnectMiddleware, current_disconnect, guards
 
 from .scripted import LAST, REQUEST, START, Server, http_scope, ticks
 
@@ -81,6 +81,7 @@ async def test_a_copy_of_the_scope_holds_the_very_same_disconnect(
     first, second = kept
     assert isinstance(second["asgi_disconnect"], Disconnect)
     assert duplicate(second)["asgi_disconnect"] is first["asgi_disconnect"]
+    assert duplicate(first["asgi_disconnect"]) is first["asgi_disconnect"]
     assert first["asgi_disconnect"].is_set()
 
 
@@ -179,6 +180,21 @@ class Loose(Endpoint):
         super().__init__(*arguments)
 
 
+class Marked:
+    """As asgiref's own `double_to_single_callable` says of what it returns."""
+
+    _asgi_single_callable = True
+
+    def __call__(self, *arguments: Any) -> Any:
+        return answer(*arguments)
+
+
+class WithoutSignature(Instance):
+    """As callables that are written in C may be."""
+
+    __signature__ = 5
+
+
 class Double:
     def __init__(self, scope: Any) -> None:
         assert scope["type"] == "http"
@@ -207,12 +223,6 @@ class Marked(Instance):
     __signature__ = inspect.signature(Double)
 
 
-class Unreadable(Instance):
-    """As a callable of C's is, whose signature cannot be read."""
-
-    __signature__ = "unknown"
-
-
 async def extra(first: Any, scope: Any, receive: Any, send: Any) -> str:
     return await answer(scope, receive, send)
 
@@ -225,7 +235,7 @@ async def extra(first: Any, scope: Any, receive: Any, send: Any) -> str:
         Instance(),
         Instance().__call__,
         Marked(),
-        Unreadable(),
+        WithoutSignature(),
         Endpoint,
         Loose,
         functools.partial(answer),
@@ -273,3 +283,30 @@ async def test_what_runs_without_a_task_is_passed_through_with_one_warning(
     (record,) = caplog.records
     assert record.levelno == logging.WARNING
     assert "--task-impl asyncio" in record.getMessage()
+
+
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+async def test_a_task_that_was_never_initialised_is_passed_through_with_a_warning(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As granian's are with --task-impl rust."""
+
+    class Uninitialised:
+        def get_loop(self) -> None:
+            raise RuntimeError("Task object is not initialized.")
+
+    server = Server(REQUEST)
+    request: Any = DisconnectMiddleware(answer)(http_scope(), server.receive, server.send)
+    warn = guards._warn_of_tasks_that_cannot_be_cancelled
+    warn.cache_clear()
+    try:
+        with monkeypatch.context() as patched:
+            patched.setattr(asyncio, "current_task", Uninitialised)
+            with pytest.raises(StopIteration) as stopped:
+                request.send(None)
+    finally:
+        warn.cache_clear()
+    assert stopped.value.value == "returned"
+    assert server.types == ["start", "body"]
+    (record,) = caplog.records
+    assert record.levelno == logging.WARNING

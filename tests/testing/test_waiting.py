@@ -129,6 +129,44 @@ async def test_an_app_that_answers_500_has_logged_why() -> None:
             await client.until(anyio.Event())
 
 
+async def test_an_app_that_returns_without_a_response() -> None:
+    async def silent(scope: Any, receive: Any, send: Any) -> None:
+        pass
+
+    async with exchange(silent) as client:
+        with pytest.raises(NEVER, match=r"it returned without a complete response\."):
+            await client.until_responding()
+
+
+async def test_an_app_that_has_ended_because_its_client_has_left() -> None:
+    async with exchange(listening) as client:
+        await client.until_receiving()
+        client.disconnect()
+        with pytest.raises(NEVER, match=r"its client has left\."):
+            await client.until(anyio.Event())
+
+
+async def test_an_app_that_daphne_has_not_called_before_its_client_left() -> None:
+    async with exchange(echo, server="daphne", more_body=True) as client:
+        client.disconnect()
+        with pytest.raises(NEVER, match="it was not even called, since its client left before"):
+            await client.until_working()
+
+
+async def test_what_an_app_sends_after_its_response_reaches_nobody() -> None:
+    async def talkative(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.debug", "info": {}})
+        await start(send, 200)
+        await respond(send)
+        await send({"type": "http.response.body", "body": b"more"})
+
+    async with exchange(talkative) as client:
+        result = await client.result()
+    assert (client.status, result.status) == (200, 200)
+    assert b"more" not in result.body
+    assert client.messages[-1].get("body") != b"more"
+
+
 async def test_an_app_that_waits_for_more_of_the_body_than_the_test_sends() -> None:
     async with exchange(echo, body=b"a", more_body=True, patience=SHORT) as client:
         with pytest.raises(NEVER, match=r"not started its response within 0\.05 s: .*send\(\) the"):
