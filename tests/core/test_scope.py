@@ -180,15 +180,6 @@ class Loose(Endpoint):
         super().__init__(*arguments)
 
 
-class Marked:
-    """As asgiref's own `double_to_single_callable` says of what it returns."""
-
-    _asgi_single_callable = True
-
-    def __call__(self, *arguments: Any) -> Any:
-        return answer(*arguments)
-
-
 class WithoutSignature(Instance):
     """As callables that are written in C may be."""
 
