@@ -121,6 +121,14 @@ async def test_a_body_declared_small_enough_or_not_in_a_number_is_received(lengt
     assert server.sent == [START, LAST]
 
 
+async def test_a_number_in_another_header_declares_nothing() -> None:
+    server = Server(FOUR, REQUEST)
+    scope = declared(8)
+    scope["headers"].insert(0, (b"x-length", b"99"))
+    await server.run(answers, scope, max_body_size=10)
+    assert server.sent == [START, LAST]
+
+
 @pytest.mark.parametrize(
     ("http_version", "closes"), [("1.0", True), ("1.1", True), ("2", False), ("3", False)]
 )

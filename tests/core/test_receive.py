@@ -268,6 +268,38 @@ async def test_a_request_that_expects_100_continue_is_not_read_before_the_app_as
     await server.run(app, http_scope(headers=headers()))
 
 
+@pytest.mark.parametrize("header", [(b"x-expect", b"100-continue"), (b"expect", b"200-ok")])
+async def test_a_request_that_expects_something_else_is_watched_like_any_other(header: Any) -> None:
+    server = Server(*BODY)
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await ticks(20)
+        assert server.calls == 4
+
+    await server.run(app, http_scope(headers=[header]))
+    assert server.calls == 4  # and not by an error
+
+
+async def test_a_call_that_waits_for_what_the_watcher_reads_does_not_poll() -> None:
+    server = Server()
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await ticks(5)  # the watcher reads
+        async with anyio.create_task_group() as tasks:
+            for _ in range(2):
+                tasks.start_soon(receive)
+            await ticks(5)
+            server.give(piece(b"a"))  # one of them has it
+            await ticks(5)
+            await anyio.wait_all_tasks_blocked()  # of the other one too
+            blocked.append(True)
+            server.leave()
+
+    blocked: list[bool] = []
+    await server.run(app)
+    assert blocked
+
+
 async def test_a_server_that_answers_every_call_at_once_is_not_read_for_ever() -> None:
     class Double(Server):
         async def receive(self) -> Any:

@@ -167,6 +167,28 @@ async def test_nothing_is_left_where_a_callers_task_is_cancelled(during: str) ->
         task.uncancel()
 
 
+async def has_a_group(scope: Any, receive: Any, send: Any) -> None:
+    await receive()
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(anyio.sleep_forever)
+        await ticks(2)
+        scope["server"].leave()
+        while (await receive())["type"] != "http.disconnect":
+            pass
+        await anyio.sleep_forever()
+
+
+async def test_nothing_of_an_apps_group_is_left_in_a_scope_around_us() -> None:
+    """As servers have one around all their requests."""
+    server = Server(REQUEST)
+    with anyio.CancelScope():
+        async with nothing_is_left():
+            middleware = DisconnectMiddleware(has_a_group, watch_after=0, grace=0)
+            await middleware(
+                {"type": "http", "headers": [], "server": server}, server.receive, server.send
+            )
+
+
 async def test_the_app_runs_in_the_callers_task_and_context() -> None:
     caller = anyio.get_current_task()
     seen = []
