@@ -8,7 +8,8 @@ import pytest
 
 from asgi_disconnect import current_disconnect
 
-from .scripted import HUNG, LAST, MORE, REQUEST, START, Server, piece, ticks
+from .scripted import DISCONNECT, HUNG, LAST, MORE, REQUEST, START, Server, piece, ticks
+from .test_cancellation import only_asyncio
 
 pytestmark = [pytest.mark.anyio, pytest.mark.timeout(300)]
 
@@ -214,3 +215,29 @@ async def test_a_last_send_that_never_returns_is_given_up_after_grace() -> None:
     server.send = send  # type: ignore[method-assign]
     await server.run(app, grace=0.01)
     assert ended == [True]
+
+
+@only_asyncio
+@pytest.mark.parametrize("length", range(1, 7))
+async def test_a_last_send_that_lasts_some_ticks_as_grace_ends_is_no_reason_to_cancel(
+    length: int,
+) -> None:
+    """The app has been told, and has completed its response in its time."""
+    server = Server(REQUEST)
+    done = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await receive()
+        server.leave()
+        assert await receive() == DISCONNECT
+        await send(START)
+        await send(LAST)
+        await ticks(100)
+        done.append("background")
+
+    async def slow_send(message: Any) -> None:
+        await ticks(length)
+
+    server.send = slow_send  # type: ignore[method-assign]
+    await server.run(app, grace=0)
+    assert done == ["background"]
