@@ -11,6 +11,7 @@ import contextlib
 import itertools
 import logging
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Coroutine
 from typing import Any, Final
 
@@ -36,7 +37,7 @@ _left_behind: Final[set[asyncio.Task[None]]] = set()
 """Hooks and callbacks that would not be cut short; a loop itself refers to its tasks weakly."""
 
 
-class AsyncioGuard:
+class AsyncioGuard(ABC):
     """Runs one app, and whatever is to run beside it, on asyncio."""
 
     __slots__ = ("_cancellations", "_children", "_closed", "_finishing", "_loop", "_task")
@@ -123,6 +124,7 @@ class AsyncioGuard:
         with contextlib.suppress(RuntimeError):  # the loop has been closed
             self._loop.call_soon_threadsafe(function)
 
+    @abstractmethod
     async def app_waits(self) -> None:
         """Return when the app's task has stood still for a tick, or after some.
 
@@ -130,11 +132,10 @@ class AsyncioGuard:
         is it about to run: a cancellation would reach it at its next await only, where it may
         listen by then.
         """
-        raise NotImplementedError
 
+    @abstractmethod
     async def cancel_app(self) -> None:
         """Cancel the app once, outside its shields, and return when that has been done."""
-        raise NotImplementedError
 
     async def cancel_for_good(self) -> None:
         """Cancel the app at every await from now on, until it ends.
@@ -148,28 +149,29 @@ class AsyncioGuard:
             if count >= _EAGER_CANCELLATIONS:
                 pause = min(0.001 + 2 * pause, 0.1)
 
+    @abstractmethod
     async def checkpoint(self) -> None:
         """Called by the app itself: be reached here by a cancellation that has not reached it.
 
         An app that is hardly ever outside shields of its own, as one that streams from a thread,
         would else be reached by luck.
         """
-        raise NotImplementedError
 
+    @abstractmethod
     def cancel_groups_once(self, timeout: float, overran: Callable[[], object]) -> None:
         """Have the tasks of the app's own task groups cancelled once, where that can be had."""
 
+    @abstractmethod
     def _foreign_cancellations(self) -> int:
         """How often somebody else has asked for the task's cancellation since we began."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _is_foreign(self, error: asyncio.CancelledError) -> bool:
         """Whether `error`, which has left the app, is somebody else's cancellation."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _let_go_of_app(self) -> None:
         """The app has ended: take back what we have asked for."""
-        raise NotImplementedError
 
     def _shield(self) -> contextlib.AbstractContextManager[object]:
         """A shield for awaits of ours in the caller's task, if a scope may be around it."""

@@ -14,6 +14,7 @@ anyio or asyncio keep their records in another way than `records` expects.
 
 import asyncio
 import gc
+from collections.abc import Callable
 from typing import Any, Final
 
 import anyio
@@ -115,6 +116,9 @@ class ReferenceGuard(AsyncioGuard):
             raise
         finally:
             self._inner.shield = True
+
+    def cancel_groups_once(self, timeout: float, overran: Callable[[], object]) -> None:
+        """Their tasks are cancelled as anyio cancels, at every await."""
 
     def _foreign_cancellations(self) -> int:
         return max(self._task.cancelling() - self._cancellations - self._asked, 0)
