@@ -6,7 +6,7 @@ from typing import Any
 import anyio
 import pytest
 
-from asgi_disconnect import DisconnectReport, current_disconnect
+from asgi_disconnect import DisconnectReport, current_disconnect, departure
 
 from .scripted import LAST, MORE, REQUEST, START, Message, Server, ticks
 
@@ -300,6 +300,22 @@ async def test_an_app_that_goes_on_after_an_os_error_of_send_is_cancelled() -> N
         await anyio.sleep_forever()
 
     assert await Failing(REQUEST).run(app, grace=0.01) is None
+
+
+async def test_an_app_that_goes_on_after_an_os_error_of_send_has_a_second_of_its_grace(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert departure.SEND_ERROR_GRACE == 1.0
+    monkeypatch.setattr(departure, "SEND_ERROR_GRACE", 0.01)
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await receive()
+        await send(START)
+        with pytest.raises(OSError, match="gone"):
+            await send(MORE)
+        await anyio.sleep_forever()
+
+    assert await Failing(REQUEST).run(app, grace=1000) is None
 
 
 async def test_an_os_error_of_send_that_the_app_lets_pass_is_the_servers_to_catch() -> None:
