@@ -1,5 +1,6 @@
 """Bad options are refused at construction, by an error that names them."""
 
+import inspect
 from fractions import Fraction
 from typing import Any
 
@@ -69,6 +70,26 @@ def test_only_is_callable(value: Any) -> None:
 def test_app_is_callable(value: Any) -> None:
     with pytest.raises(TypeError, match=r"^app must be an ASGI application"):
         DisconnectMiddleware(value)
+
+
+@pytest.mark.parametrize(
+    ("name", "default"),
+    [
+        ("cancel", True),
+        ("grace", 10),
+        ("only", None),
+        ("watch_after", 0.005),
+        ("cleanup_timeout", 10),
+        ("max_memory", 2**20),
+        ("max_body_size", None),
+        ("body_timeout", None),
+        ("buffer", "ahead"),
+        ("on_disconnect", None),
+    ],
+)
+def test_the_defaults_are_those_that_are_documented(name: str, default: object) -> None:
+    parameter = inspect.signature(DisconnectMiddleware).parameters[name]
+    assert parameter.default == default
 
 
 def test_options_are_given_by_name() -> None:

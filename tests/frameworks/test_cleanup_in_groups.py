@@ -15,7 +15,7 @@ import anyio
 import pytest
 from anyio.lowlevel import checkpoint
 
-from asgi_disconnect import DisconnectMiddleware, DisconnectReport
+from asgi_disconnect import DisconnectMiddleware, DisconnectReport, current_disconnect
 
 from ..core.test_cancellation import only_asyncio
 from .connection import Connection, serving
@@ -554,6 +554,37 @@ async def test_without_time_for_cleanup_children_are_cancelled_as_anyio_cancels(
         await request_.leaves("working")
         await request_.connection.has_ended()
     assert request_.notes == ["working", *["cut short"] * 3]
+
+
+@pytest.mark.parametrize("by", ["cancel=False", "ignore()"])
+async def test_an_app_that_is_not_to_be_cancelled_cancels_its_groups_as_anyio_cancels(
+    request_: Abandoned, by: str
+) -> None:
+    """As if we were not there: the app's own doing, though its client has left."""
+    note = request_.journal.note
+
+    async def child() -> None:
+        for _ in range(3):
+            try:
+                await anyio.sleep_forever()
+            except asyncio.CancelledError:
+                note("cancelled")
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        if by == "ignore()":
+            current_disconnect().ignore()
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(child)
+            while (await receive())["type"] != "http.disconnect":
+                note("working")
+            tasks.cancel_scope.cancel()
+
+    guarded = request_.guard(app, cancel=by == "ignore()")
+    async with serving(guarded, request_.connection):
+        await request_.leaves("working")
+        await request_.connection.has_ended()
+    assert request_.notes == ["working", *["cancelled"] * 3]
+    assert request_.outcome == "ignored"
 
 
 async def test_a_child_inside_a_shield_of_its_own_is_reached_after_it(
