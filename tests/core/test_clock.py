@@ -32,6 +32,7 @@ class Waiting:
         self.name = name
         self.calls = calls
         self.called = asyncio.Event()
+        self.added = 0.0
 
     def due(self) -> None:
         self.calls.append((self.name, VARIABLE.get()))
@@ -55,6 +56,27 @@ async def test_each_is_told_once_in_order_and_in_its_own_context() -> None:
         all_waiting[0].called.clear()
         await all_waiting[0].called.wait()
     assert calls == [*((name, name) for name in names), ("first", "somebody else")]
+
+
+async def test_none_is_told_before_its_time() -> None:
+    """Though the timer is the first one's; by a millisecond, for a coarse clock."""
+    loop = asyncio.get_running_loop()
+    clock = Clock(loop, 0.03)
+    told: list[float] = []
+
+    class Noting(Waiting):
+        def due(self) -> None:
+            told.append(loop.time() - self.added)
+            super().due()
+
+    with anyio.fail_after(HUNG):
+        all_waiting = [Noting(str(number), []) for number in range(3)]
+        for waiting in all_waiting:
+            waiting.added = loop.time()
+            clock.add(waiting, loop)
+            await asyncio.sleep(0.01)
+        await all_waiting[-1].called.wait()
+    assert min(told) >= 0.028
 
 
 async def test_who_is_gone_is_not_told_nor_kept_and_the_others_are() -> None:
