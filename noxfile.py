@@ -28,7 +28,13 @@ DJANGOS = {"4.2": "3.11", "5.2": "3.11", "6.1": "3.12"}
 # What `build` runs with the wheel: all that needs neither a database nor Django, nor much time.
 BUILD_TESTS = [
     *("tests/core", "tests/testing", "tests/instrumentation"),
-    *("tests/docs", "tests/examples", "tests/check", "tests/test_demo.py"),
+    *("tests/docs", "tests/examples", "tests/check", "tests/test_cli.py", "tests/test_demo.py"),
+]
+# What `coverage` runs: what reaches all that it measures, but for what takes minutes then.
+COVERAGE_TESTS = [
+    *("tests/core", "tests/testing", "tests/instrumentation", "tests/test_cli.py"),
+    *("tests/frameworks/test_cleanup_in_groups.py", "tests/frameworks/test_cleanup_in_stacks.py"),
+    *("-k", "not a_million_one_byte_chunks"),
 ]
 BENCHMARKS = ["overhead", "growth", "served", "watched", "latency", "uploads", "cleanup", "goodput"]
 
@@ -80,6 +86,24 @@ def reference(session: nox.Session) -> None:
     tests = session.posargs or ["tests/core", "tests/frameworks"]
     ignored = (f"--ignore={folder}" for folder in DJANGO_TESTS)
     pytest(session, "--reference", *ignored, *tests)
+
+
+@nox.session
+def coverage(session: nox.Session) -> None:
+    """Branch coverage of the package but for `check` and `demo`, with a floor (pyproject.toml).
+
+    The core's tests run with each guard: trio's and asyncio's fast one, and then the reference.
+    """
+    install(session, "tests", "coverage", "frameworks", extras=EXTRAS)
+    session.env["COVERAGE_FILE"] = str(Path(session.create_tmp()).resolve() / ".coverage")
+    session.run("coverage", "erase")
+    slower = "--timeout=300"
+    measured = ("-m", "coverage", "run")
+    pytest(session, *COVERAGE_TESTS, slower, under=measured)
+    once = ("-k", "not trio and not uvloop and not a_million_one_byte_chunks")
+    pytest(session, "tests/core", "--reference", *once, slower, under=measured)
+    session.run("coverage", "combine")
+    session.run("coverage", "report", *session.posargs)
 
 
 @nox.session
@@ -244,8 +268,9 @@ def pytest(
     *arguments: str,
     source: Path = ROOT,
     executable: str = "python",
+    under: tuple[str, ...] = (),
 ) -> None:
-    """Run pytest where the package's sources are not."""
+    """Run pytest where the package's sources are not, as a module of that which `under` names."""
     copy = Path(session.create_tmp()) / "checkout"
     shutil.rmtree(copy, ignore_errors=True)
     copy.mkdir()
@@ -256,7 +281,7 @@ def pytest(
             shutil.copy(source / name, copy / name)
     with session.chdir(copy):
         session.run(
-            *(executable, "-m", "pytest", *arguments),
+            *(executable, *under, "-m", "pytest", *arguments),
             env={"PYTHONPATH": ""},
             external=executable != "python",
         )
