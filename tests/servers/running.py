@@ -125,6 +125,14 @@ class RunningServer:
         self._read_up_to += len(text.encode())
         return [line for line in text.splitlines() if COMPLAINT.search(line) and line != NOISE]
 
+    def wait_for_complaints(self) -> list[str]:
+        """The lines at WARNING or above since the last call, once there are any."""
+        deadline = time.monotonic() + 10
+        while not (found := self.complaints()):
+            assert time.monotonic() < deadline, "nothing was logged"
+            time.sleep(0.02)  # a log has no event
+        return found
+
     def expect_complaints(self) -> None:
         """The server has a right to what it has logged, or logs soon."""
         self.complaints_expected = True
