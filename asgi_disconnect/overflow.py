@@ -16,9 +16,9 @@ class Overflow:
     __slots__ = ("_has_room", "closed", "disk_fails", "lock", "quota", "spool")
 
     def __init__(self, quota: DiskQuota) -> None:
-        self.quota = quota
-        self.spool = Spool(quota)
-        self.lock = anyio.Lock()
+        self.quota: DiskQuota = quota
+        self.spool: Spool = Spool(quota)
+        self.lock: anyio.Lock = anyio.Lock()
         """Held by whoever uses the spool."""
         self.disk_fails: bool = False
         """The last that was to be stored could not be."""

@@ -20,8 +20,8 @@ class Waiter:
     __slots__ = ("__weakref__", "needed", "tell")
 
     def __init__(self, needed: float, tell: Callable[[], object]) -> None:
-        self.needed = needed
-        self.tell = tell
+        self.needed: float = needed
+        self.tell: Callable[[], object] = tell
 
 
 class DiskQuota:
