@@ -64,7 +64,7 @@ class SparedTasks:
         self._on_first = on_first
         self._overran = overran
         self._watched: list[Any] = []
-        self._shields: list[Any] = []
+        self._shields: set[Any] = set()
         self._busy_since: dict[Any, float] = {}
         self._listener: Any = None
         self._end_handle: asyncio.TimerHandle | None = None
@@ -108,7 +108,7 @@ class SparedTasks:
         scope.shield = True
         if not self._shields:
             self._begin()
-        self._shields.append(scope)
+        self._shields.add(scope)
         return False
 
     def _is_busy(self, task: "asyncio.Task[Any]", scope: Any) -> bool:
