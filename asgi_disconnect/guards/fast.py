@@ -38,12 +38,16 @@ class FastGuard(AsyncioGuard):
     )
 
     def __init__(self, task: "asyncio.Task[Any]", loop: asyncio.AbstractEventLoop) -> None:
-        super().__init__(task, loop)
+        # Not by `super()`, which is a call more for each request.
+        self._task = task
+        self._loop = loop
+        self._children = self._finishing = ()
+        self._closed = self._follows = self._seen_foreign = False
+        self._cancellations = task.cancelling()
         # The scope around us, if any: a shield of its is not the app's.
         self._outside = records.innermost_scope(task)
         self._asked = 0  # cancellations of ours that the app has not taken back
         self._reached: asyncio.Event | None = None  # made when the app is to be cancelled
-        self._follows = self._seen_foreign = False
         self._groups: SparedTasks | None = None
 
     async def app_waits(self) -> None:
