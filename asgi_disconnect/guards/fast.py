@@ -105,6 +105,8 @@ class FastGuard(AsyncioGuard):
         """Have the tasks of the app's own task groups cancelled once."""
         if self._closed or not try_out.can_spare_groups():
             return
+        if records.innermost_scope(self._task) is self._outside:
+            return  # mostly the app is in none, and so has no group
         if self._groups is None:
             self._groups = SparedTasks(
                 self._task,
@@ -151,6 +153,9 @@ class FastGuard(AsyncioGuard):
         # to its host's (4.16).
         foreign = self._seen_foreign or self._foreign_cancellations() > 0
         return foreign and _OURS not in error.args
+
+    def _is_scope_around_us_cancelled(self) -> bool:
+        return records.is_cancelled(self._outside)
 
     def _let_go_of_app(self) -> None:
         if self._groups is not None:

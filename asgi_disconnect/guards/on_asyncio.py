@@ -93,7 +93,7 @@ class AsyncioGuard(ABC):
                     exchange.closed()
         # Somebody else has cancelled as well, and the app has made another error of it, or one of
         # its groups did not hear of it.
-        if anyio.get_current_task().has_pending_cancellation():
+        if self._is_scope_around_us_cancelled():
             await checkpoint_if_cancelled()
         if foreign:
             raise asyncio.CancelledError
@@ -172,6 +172,10 @@ class AsyncioGuard(ABC):
     @abstractmethod
     def _let_go_of_app(self) -> None:
         """The app has ended: take back what we have asked for."""
+
+    def _is_scope_around_us_cancelled(self) -> bool:
+        """Whether anyio would cancel the caller's next await; only when the app has ended."""
+        return anyio.get_current_task().has_pending_cancellation()
 
     def _shield(self) -> contextlib.AbstractContextManager[object]:
         """A shield for awaits of ours in the caller's task, if a scope may be around it."""
