@@ -4,6 +4,7 @@ Sync handlers may wait in all forty of anyio's default threads, and it may be ou
 wait: reading on to see a client leave, or the callback that cancels a query.
 """
 
+import functools
 import threading
 from collections import deque
 from collections.abc import Callable
@@ -33,7 +34,10 @@ class Threads:
         except LookupError:
             limiter = CapacityLimiter(self._count)
             self._limiter.set(limiter)
-        return await to_thread.run_sync(function, *arguments, limiter=limiter)
+        # Until its next work an idle thread of anyio's holds on to what it has called (4.7 at
+        # least), and that would be a request's body.
+        calls = [functools.partial(function, *arguments)]
+        return await to_thread.run_sync(lambda: calls.pop()(), limiter=limiter)
 
 
 class AbandonableThreads:
