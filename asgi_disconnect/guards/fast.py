@@ -15,13 +15,10 @@ from typing import Any, Final
 
 from . import records, try_out
 from .groups import PATIENCE, SparedTasks
-from .on_asyncio import AsyncioGuard
+from .on_asyncio import TICKS_OF_A_BUSY_APP, AsyncioGuard
 
 _OURS: Final = "the client has left"
 """What is said with a cancellation of ours."""
-
-_TICKS_OF_A_BUSY_APP: Final = 5
-"""How long a task that is never still is waited for before it is decided what to do about it."""
 
 
 class FastGuard(AsyncioGuard):
@@ -53,7 +50,7 @@ class FastGuard(AsyncioGuard):
     async def app_waits(self) -> None:
         """Return when the app's task has stood still for a tick, or after some."""
         before = records.awaited_by(self._task)
-        for _ in range(_TICKS_OF_A_BUSY_APP):
+        for _ in range(TICKS_OF_A_BUSY_APP):
             await asyncio.sleep(0)
             now = records.awaited_by(self._task)
             if now is before and now is not None and not now.done():
@@ -145,9 +142,6 @@ class FastGuard(AsyncioGuard):
     def _cancelled_by_others(self) -> bool:
         return self._uncounted_cancellations() > self._asked
 
-    def _foreign_cancellations(self) -> int:
-        return max(self._task.cancelling() - self._cancellations - self._asked, 0)
-
     def _is_foreign(self, error: asyncio.CancelledError) -> bool:
         # anyio may take one back too many: what a task of a group has left to take back is added
         # to its host's (4.16).
@@ -161,10 +155,7 @@ class FastGuard(AsyncioGuard):
         if self._groups is not None:
             self._groups.close()
             self._groups = None
-        while self._asked and self._task.cancelling() > self._cancellations:
-            self._task.uncancel()
-            self._asked -= 1
-        self._asked = 0
+        super()._let_go_of_app()
 
     def _shield(self) -> contextlib.AbstractContextManager[object]:
         # Mostly no scope is around us, and so none can cancel us at each await.

@@ -25,6 +25,9 @@ from .records import say_nothing_of
 
 logger: logging.Logger = logging.getLogger("asgi_disconnect")
 
+TICKS_OF_A_BUSY_APP: Final = 5
+"""How long a task that is never still is waited for before it is decided what to do about it."""
+
 _TICKS_TO_END: Final = 10
 """Turns of the loop that a hook or a callback has to end, once it has been cut short."""
 
@@ -40,7 +43,7 @@ _left_behind: Final[set[asyncio.Task[None]]] = set()
 class AsyncioGuard(ABC):
     """Runs one app, and whatever is to run beside it, on asyncio."""
 
-    __slots__ = ("_cancellations", "_children", "_closed", "_finishing", "_loop", "_task")
+    __slots__ = ("_asked", "_cancellations", "_children", "_closed", "_finishing", "_loop", "_task")
 
     def __init__(self, task: "asyncio.Task[Any]", loop: asyncio.AbstractEventLoop) -> None:
         self._task = task
@@ -48,6 +51,7 @@ class AsyncioGuard(ABC):
         self._children: Children = ()
         self._finishing: Children = ()
         self._closed = False
+        self._asked = 0  # our own uses of the task's `cancel()` that have not been taken back
         # How often somebody else had asked for the task's cancellation when we began.
         self._cancellations = task.cancelling()
 
@@ -161,17 +165,20 @@ class AsyncioGuard(ABC):
     def cancel_groups_once(self, timeout: float, overran: Callable[[], object]) -> None:
         """Have the tasks of the app's own task groups cancelled once, where that can be had."""
 
-    @abstractmethod
     def _foreign_cancellations(self) -> int:
-        """How often somebody else has asked for the task's cancellation since we began."""
+        """How often somebody else has cancelled the task since we began; once the app has ended."""
+        return max(self._task.cancelling() - self._cancellations - self._asked, 0)
 
     @abstractmethod
     def _is_foreign(self, error: asyncio.CancelledError) -> bool:
         """Whether `error`, which has left the app, is somebody else's cancellation."""
 
-    @abstractmethod
     def _let_go_of_app(self) -> None:
         """The app has ended: take back what we have asked for."""
+        while self._asked and self._task.cancelling() > self._cancellations:
+            self._task.uncancel()
+            self._asked -= 1
+        self._asked = 0
 
     def _is_scope_around_us_cancelled(self) -> bool:
         """Whether anyio would cancel the caller's next await; only when the app has ended."""

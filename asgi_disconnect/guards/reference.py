@@ -22,12 +22,9 @@ import anyio
 from ..exchange import Exchange
 from ..types import App, Receive, Scope, Send
 from .groups import PATIENCE
-from .on_asyncio import AsyncioGuard
+from .on_asyncio import TICKS_OF_A_BUSY_APP, AsyncioGuard
 
 _OURS: Final = "the client has left, and the app is never still"
-
-_TICKS_OF_A_BUSY_APP: Final = 5
-"""How long a task that is never still is waited for before it is decided what to do about it."""
 
 _TICKS_TO_TAKE_IT_BACK: Final = 3
 
@@ -39,7 +36,7 @@ _PAUSES: Final = (0.0, 0.0, 0.001, 0.002, 0.005, 0.01, 0.02)
 class ReferenceGuard(AsyncioGuard):
     """Runs one app between two cancel scopes."""
 
-    __slots__ = ("_asked", "_info", "_inner", "_outer", "_taken_back", "_to_be_cancelled")
+    __slots__ = ("_info", "_inner", "_outer", "_taken_back", "_to_be_cancelled")
 
     def __init__(self, task: "asyncio.Task[Any]", loop: asyncio.AbstractEventLoop) -> None:
         super().__init__(task, loop)
@@ -47,7 +44,6 @@ class ReferenceGuard(AsyncioGuard):
         self._inner = anyio.CancelScope()
         self._info = anyio.get_current_task()
         self._to_be_cancelled = self._taken_back = False
-        self._asked = 0  # how often we have used the task's own `cancel()`
 
     async def run(self, exchange: Exchange, app: App, scope: Scope, watch_after: float) -> Any:
         """Call `app` and return what it returns, or None if it was abandoned."""
@@ -61,7 +57,7 @@ class ReferenceGuard(AsyncioGuard):
     async def app_waits(self) -> None:
         """Return when the app's task has stood still for a tick, or after some."""
         before, _ = _position_of(self._task)
-        for _ in range(_TICKS_OF_A_BUSY_APP):
+        for _ in range(TICKS_OF_A_BUSY_APP):
             await asyncio.sleep(0)
             now, futures = _position_of(self._task)
             if now == before and not all(future.done() for future in futures):
@@ -120,20 +116,11 @@ class ReferenceGuard(AsyncioGuard):
     def cancel_groups_once(self, timeout: float, overran: Callable[[], object]) -> None:
         """Their tasks are cancelled as anyio cancels, at every await."""
 
-    def _foreign_cancellations(self) -> int:
-        return max(self._task.cancelling() - self._cancellations - self._asked, 0)
-
     def _is_foreign(self, error: asyncio.CancelledError) -> bool:
         # What the outer scope has cancelled does not leave it, but for what others make of it, as
         # asyncio.TaskGroup does.
         foreign = self._taken_back or self._foreign_cancellations() > 0
         return foreign and _OURS not in error.args
-
-    def _let_go_of_app(self) -> None:
-        while self._asked and self._task.cancelling() > self._cancellations:
-            self._task.uncancel()
-            self._asked -= 1
-        self._asked = 0
 
 
 def _position_of(
