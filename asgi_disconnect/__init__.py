@@ -1,10 +1,11 @@
 """Stops the work of ASGI applications whose clients have left."""
 
-from .disconnect import ClientDisconnected, Disconnect, current_disconnect
-from .middleware import DisconnectMiddleware
-from .report import DisconnectReport
+from ._disconnect import CallbackHandle, ClientDisconnected, Disconnect, current_disconnect
+from ._middleware import DisconnectMiddleware
+from ._report import DisconnectReport
 
 __all__ = [
+    "CallbackHandle",
     "ClientDisconnected",
     "Disconnect",
     "DisconnectMiddleware",
@@ -12,3 +13,7 @@ __all__ = [
     "current_disconnect",
 ]
 __version__ = "0.1.0"
+
+# Tracebacks and reprs name the modules that a user imports from.
+for _name in __all__:
+    globals()[_name].__module__ = __name__

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from asgi_disconnect.guards import records, try_out
+from asgi_disconnect._guards import records, try_out
 
 _HIDDEN: dict[Any, Any] = {}
 

@@ -7,8 +7,11 @@ from typing import Any
 
 import pytest
 
-from asgi_disconnect import __version__, check, cli, demo
-from asgi_disconnect.demo import live
+from asgi_disconnect import __version__
+from asgi_disconnect import _check as check
+from asgi_disconnect import _cli as cli
+from asgi_disconnect import _demo as demo
+from asgi_disconnect._demo import live
 
 
 @pytest.fixture

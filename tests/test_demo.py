@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from asgi_disconnect.demo.screen import Progress
+from asgi_disconnect._demo.screen import Progress
 
 from .interrupting import interrupt
 
@@ -80,7 +80,7 @@ def test_ctrl_c_ends_the_demo_and_its_server_without_a_traceback() -> None:
 
 
 def test_without_uvicorn_the_demo_says_what_to_install() -> None:
-    hide = "import sys; sys.modules['uvicorn'] = None; from asgi_disconnect.cli import main; "
+    hide = "import sys; sys.modules['uvicorn'] = None; from asgi_disconnect._cli import main; "
     ran = subprocess.run(
         (sys.executable, "-c", hide + "sys.exit(main(['demo']))"),
         capture_output=True,
@@ -92,7 +92,7 @@ def test_without_uvicorn_the_demo_says_what_to_install() -> None:
 
 
 def test_help_needs_no_server() -> None:
-    hide = "import sys; sys.modules['uvicorn'] = None; from asgi_disconnect.cli import main; "
+    hide = "import sys; sys.modules['uvicorn'] = None; from asgi_disconnect._cli import main; "
     ran = subprocess.run(
         (sys.executable, "-c", hide + "main(['--help'])"),
         capture_output=True,

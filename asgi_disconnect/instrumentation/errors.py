@@ -6,7 +6,7 @@ left.  What is neither that nor a cancellation is a bug, or cleanup that has fai
 
 from typing import Final, cast
 
-from ..report import DisconnectReport
+from .._report import DisconnectReport
 
 _OF_THE_DEPARTURE: Final = frozenset(
     {

@@ -11,9 +11,9 @@ from collections.abc import Mapping
 from typing import Any, Final
 from urllib.parse import quote
 
-from ..report import DisconnectReport
+from .._report import DisconnectReport
+from ._labels import Route, route_of
 from .errors import error_of, name_of
-from .labels import Route, route_of
 
 _CAUSES: Final = {
     "disconnect": "the client left",
@@ -35,7 +35,7 @@ class LoggingHook:
     which nobody else would show.  What frameworks raise because the client has left is no error
     (`instrumentation.errors`).
 
-    :param logger: where to log; ``asgi_disconnect.report`` by default.
+    :param logger: where to log; ``asgi_disconnect._report`` by default.
     :param level: `logging.INFO` by default: a client that leaves is no error of the server's.
     :param route: takes the scope, and returns the template of the route that was taken, or None;
         by default, what Starlette, FastAPI and Litestar say.
@@ -48,7 +48,7 @@ class LoggingHook:
         *,
         route: Route = route_of,
     ) -> None:
-        self._logger = logger or logging.getLogger("asgi_disconnect.report")
+        self._logger = logger or logging.getLogger("asgi_disconnect._report")
         self._level = level
         self._route = route
 

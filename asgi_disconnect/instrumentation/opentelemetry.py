@@ -17,9 +17,9 @@ from typing import Final
 from opentelemetry import metrics, trace
 
 from .. import __version__
-from ..report import DisconnectReport
+from .._report import DisconnectReport
+from ._labels import BUCKETS, Route, method_of, route_of
 from .errors import error_of, name_of
-from .labels import BUCKETS, Route, method_of, route_of
 
 EVENT: Final = "asgi_disconnect.abandoned"
 

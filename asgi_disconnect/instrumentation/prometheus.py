@@ -9,9 +9,9 @@ from collections.abc import Sequence
 
 from prometheus_client import REGISTRY, CollectorRegistry, Counter, Histogram
 
-from ..report import DisconnectReport
+from .._report import DisconnectReport
+from ._labels import BUCKETS, Route, method_of, route_of
 from .errors import error_of, name_of
-from .labels import BUCKETS, Route, method_of, route_of
 
 
 class PrometheusHook:

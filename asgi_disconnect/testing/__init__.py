@@ -23,11 +23,11 @@ connection and so see its transaction; under ``with exchange(...)`` they run in 
 use another connection, for which `TransactionTestCase` is needed.
 """
 
-from .behaviours import BEHAVIOURS, Behaviour, ServerName
-from .blocking import BlockingClient
-from .client import Client, NeverHappened, Signal
-from .played import Played, exchange
-from .result import Outcome, Result
+from ._behaviours import BEHAVIOURS, Behaviour, ServerName
+from ._blocking import BlockingClient
+from ._client import Client, NeverHappened, Signal
+from ._played import Played, exchange
+from ._result import Outcome, Result
 
 __all__ = [
     "BEHAVIOURS",

@@ -1,4 +1,4 @@
-"""Writes the state tables of `asgi_disconnect.response` and `reader` into "How it works".
+"""Writes the state tables of `asgi_disconnect._exchange.response` and `reader` into "How it works".
 
 An MkDocs hook: ``<!-- table: NAME -->`` in a page becomes what the function NAME here returns, made
 from the code that runs, so that the page cannot say anything else.
@@ -11,7 +11,7 @@ from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
-from asgi_disconnect import reader, response
+from asgi_disconnect._exchange import reader, response
 
 PLACE = re.compile(r"<!-- table: (\w+) -->")
 

@@ -5,12 +5,12 @@ server's handlers do, with the middleware and without it.
     uvicorn --app-dir examples/live app:app        # as you start yours
 
 The application is pure ASGI and a part of the package, so that the demo can show it too:
-`asgi_disconnect.demo.live`, where ``jobs.py`` has the handlers and ``page/`` the plain HTML, CSS
+`asgi_disconnect._demo.live`, where ``jobs.py`` has the handlers and ``page/`` the plain HTML, CSS
 and JavaScript.
 """
 
-from asgi_disconnect.demo.live import run
-from asgi_disconnect.demo.live.app import app
+from asgi_disconnect._demo.live import run
+from asgi_disconnect._demo.live.app import app
 
 __all__ = ["app"]
 

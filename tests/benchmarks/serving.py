@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from asgi_disconnect.check.running import free_port
+from asgi_disconnect._check.running import free_port
 
 HERE = Path(__file__).parent
 UVICORN, GRANIAN = "uvicorn", "granian"

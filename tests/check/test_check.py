@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 import asgi_disconnect
-from asgi_disconnect.check import App, Request, Wanted, run
-from asgi_disconnect.check.servers import SERVERS
+from asgi_disconnect._check import App, Request, Wanted, run
+from asgi_disconnect._check.servers import SERVERS
 
 from ..interrupting import interrupt
 

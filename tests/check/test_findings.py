@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from asgi_disconnect.check.findings import Checked, Departure, Findings, Half
-from asgi_disconnect.check.screen import Progress, as_json, table, verdict
-from asgi_disconnect.check.servers import SERVERS
-from asgi_disconnect.check.target import Layer, Target
+from asgi_disconnect._check.findings import Checked, Departure, Findings, Half
+from asgi_disconnect._check.screen import Progress, as_json, table, verdict
+from asgi_disconnect._check.servers import SERVERS
+from asgi_disconnect._check.target import Layer, Target
 
-OURS = Layer("asgi_disconnect.middleware.DisconnectMiddleware", ours=True)
+OURS = Layer("asgi_disconnect.DisconnectMiddleware", ours=True)
 BASE = Layer("starlette.middleware.base.BaseHTTPMiddleware (app.timing)", base_http=True)
 OTHER = Layer("some.where.Swallowing")
 APP = Layer("app.app")

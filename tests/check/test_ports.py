@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from asgi_disconnect.check.running import free_port
+from asgi_disconnect._check.running import free_port
 
 
 def test_a_server_can_take_it() -> None:

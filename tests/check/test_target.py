@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from asgi_disconnect import DisconnectMiddleware
-from asgi_disconnect.check.target import CannotLoad, Target, layers_of, load
+from asgi_disconnect._check.target import CannotLoad, Target, layers_of, load
 
 MODULE = """
 class Things:

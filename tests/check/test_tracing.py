@@ -6,7 +6,7 @@ import anyio
 import pytest
 
 from asgi_disconnect import DisconnectMiddleware
-from asgi_disconnect.check.tracing import CALLS, Trace
+from asgi_disconnect._check.tracing import CALLS, Trace
 from asgi_disconnect.testing import exchange
 
 pytestmark = pytest.mark.anyio

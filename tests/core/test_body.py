@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from asgi_disconnect.body import Body
-from asgi_disconnect.pieces import OVERHEAD, size_of_body
-from asgi_disconnect.quota import DiskQuota
+from asgi_disconnect._buffer.body import Body
+from asgi_disconnect._buffer.pieces import OVERHEAD, size_of_body
+from asgi_disconnect._buffer.quota import DiskQuota
 
 from .scripted import piece
 

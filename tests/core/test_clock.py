@@ -11,7 +11,7 @@ import anyio
 import pytest
 
 from asgi_disconnect import DisconnectMiddleware
-from asgi_disconnect.guards.clock import Clock, clock_of
+from asgi_disconnect._guards.clock import Clock, clock_of
 
 from .scripted import HUNG, REQUEST, Server, http_scope
 

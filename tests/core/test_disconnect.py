@@ -14,7 +14,7 @@ import pytest
 from asgiref.sync import sync_to_async
 
 from asgi_disconnect import ClientDisconnected, Disconnect, current_disconnect
-from asgi_disconnect.departure import Departure
+from asgi_disconnect._departure.departure import Departure
 
 from .scripted import DISCONNECT, HUNG, LAST, REQUEST, START, Server, http_scope, ticks
 from .test_cancellation import only_asyncio

@@ -10,10 +10,11 @@ from typing import Any
 import anyio
 import pytest
 
-from asgi_disconnect import DisconnectMiddleware, guards
-from asgi_disconnect.guards import records, try_out
-from asgi_disconnect.guards.fast import FastGuard
-from asgi_disconnect.guards.reference import ReferenceGuard
+from asgi_disconnect import DisconnectMiddleware
+from asgi_disconnect import _guards as guards
+from asgi_disconnect._guards import records, try_out
+from asgi_disconnect._guards.fast import FastGuard
+from asgi_disconnect._guards.reference import ReferenceGuard
 
 from .scripted import REQUEST, Server, ticks
 from .test_cancellation import only_asyncio

@@ -7,9 +7,10 @@ from typing import Any
 import anyio
 import pytest
 
-from asgi_disconnect import DisconnectMiddleware, exchange
-from asgi_disconnect.headers import announces_body
-from asgi_disconnect.spool import Spool
+from asgi_disconnect import DisconnectMiddleware
+from asgi_disconnect._buffer.spool import Spool
+from asgi_disconnect._exchange import http as exchange
+from asgi_disconnect._exchange.headers import announces_body
 
 from .scripted import DISCONNECT, HUNG, LAST, MORE, REQUEST, START, Server, http_scope, piece, ticks
 

@@ -10,8 +10,8 @@ import anyio
 import pytest
 from anyio.lowlevel import checkpoint
 
-from asgi_disconnect.quota import DiskQuota
-from asgi_disconnect.spool import Spool
+from asgi_disconnect._buffer.quota import DiskQuota
+from asgi_disconnect._buffer.spool import Spool
 
 from .scripted import HUNG
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from asgi_disconnect.reader import APP_READS, TABLE, WATCHER_READS, Event, Reader
+from asgi_disconnect._exchange.reader import APP_READS, TABLE, WATCHER_READS, Event, Reader
 
 INSIDE = APP_READS | WATCHER_READS
 

@@ -21,8 +21,9 @@ pytestmark = pytest.mark.anyio
 OURS = {
     f"asgi_disconnect.{name}"
     for name in (
-        *("exchange", "report", "body", "guards.on_asyncio", "guards.on_trio"),
-        *("guards.fast", "guards.groups", "guards.records", "guards.reference"),
+        *("_exchange.http", "_exchange.watcher", "_report", "_buffer.body", "_buffer.spool"),
+        *("_guards.on_asyncio", "_guards.on_trio", "_guards.fast", "_guards.groups"),
+        *("_guards.records", "_guards.reference"),
     )
 }
 

@@ -19,10 +19,11 @@ import pytest
 from hypothesis import event, given, note
 from hypothesis import strategies as st
 
-from asgi_disconnect import DisconnectMiddleware, exchange
-from asgi_disconnect.body import Body
-from asgi_disconnect.pieces import OVERHEAD
-from asgi_disconnect.spool import Spool
+from asgi_disconnect import DisconnectMiddleware
+from asgi_disconnect._buffer.body import Body
+from asgi_disconnect._buffer.pieces import OVERHEAD
+from asgi_disconnect._buffer.spool import Spool
+from asgi_disconnect._exchange import http as exchange
 
 from .scripted import DISCONNECT, HUNG, Server, http_scope, piece, ticks
 

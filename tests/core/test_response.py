@@ -4,7 +4,7 @@ import itertools
 
 import pytest
 
-from asgi_disconnect.response import TABLE, Response, advance
+from asgi_disconnect._exchange.response import TABLE, Response, advance
 
 MESSAGES = {
     "start": {"type": "http.response.start", "status": 200},

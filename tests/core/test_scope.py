@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from asgi_disconnect import Disconnect, DisconnectMiddleware, current_disconnect, guards
+from asgi_disconnect import Disconnect, DisconnectMiddleware, current_disconnect
+from asgi_disconnect import _guards as guards
 
 from .scripted import LAST, REQUEST, START, Server, http_scope, ticks
 

@@ -6,7 +6,8 @@ from typing import Any
 import anyio
 import pytest
 
-from asgi_disconnect import DisconnectReport, current_disconnect, departure
+from asgi_disconnect import DisconnectReport, current_disconnect
+from asgi_disconnect._departure import departure
 
 from .scripted import LAST, MORE, REQUEST, START, Message, Server, ticks
 

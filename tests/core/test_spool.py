@@ -19,8 +19,8 @@ import anyio.to_thread
 import pytest
 from anyio.lowlevel import checkpoint
 
-from asgi_disconnect.quota import DiskQuota
-from asgi_disconnect.spool import Spool
+from asgi_disconnect._buffer.quota import DiskQuota
+from asgi_disconnect._buffer.spool import Spool
 
 from .scripted import DISCONNECT, HUNG, LAST, START, Server, piece, ticks
 from .test_cancellation import only_asyncio

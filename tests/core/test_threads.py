@@ -9,7 +9,7 @@ from typing import Any
 import anyio
 import pytest
 
-from asgi_disconnect.threads import AbandonableThreads, Place
+from asgi_disconnect._departure.threads import AbandonableThreads, Place
 
 from .scripted import HUNG, ticks
 

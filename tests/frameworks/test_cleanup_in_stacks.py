@@ -13,7 +13,7 @@ import pytest
 from anyio.lowlevel import checkpoint
 
 from asgi_disconnect import DisconnectMiddleware
-from asgi_disconnect.report import DisconnectReport
+from asgi_disconnect._report import DisconnectReport
 
 from ..core.test_cancellation import only_asyncio
 from .connection import MANNERS, Connection, serving

@@ -5,7 +5,7 @@ from typing import Any
 import anyio
 import pytest
 
-from asgi_disconnect.instrumentation.labels import method_of, route_of
+from asgi_disconnect.instrumentation._labels import method_of, route_of
 
 from ..core.scripted import http_scope
 from .exchanges import answers, serve

@@ -104,7 +104,7 @@ async def test_another_way_to_end_is_in_the_line_alone() -> None:
     hook = LoggingHook(logger_to(stream, Json()))
     await serve(fails(ClientDisconnected()), hook)
     fields = json.loads(stream.getvalue())
-    name = "asgi_disconnect.disconnect.ClientDisconnected"
+    name = "asgi_disconnect.ClientDisconnected"
     assert fields["message"].endswith(f" s later, with {name}")
     assert fields["disconnect_exception"] == name
     (line,) = await lines_of(fails(ClientDisconnected()), "%(levelname)s")
@@ -143,7 +143,7 @@ async def test_by_default_it_logs_below_the_librarys_name(
     with caplog.at_level(logging.INFO, "asgi_disconnect"):
         await serve(works, LoggingHook())
     (record,) = (each for each in caplog.records if each.levelno >= logging.INFO)
-    assert record.name == "asgi_disconnect.report"
+    assert record.name == "asgi_disconnect._report"
 
 
 async def test_a_level_that_is_off_costs_nothing(caplog: pytest.LogCaptureFixture) -> None:

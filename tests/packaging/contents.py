@@ -18,7 +18,7 @@ from pathlib import Path, PurePosixPath
 
 ROOT = Path(__file__).parents[2]
 PACKAGE = "asgi_disconnect"
-PAGE = f"{PACKAGE}/demo/live/page"
+PAGE = f"{PACKAGE}/_demo/live/page"
 # What a wheel that is made otherwise loses first: files that are no modules.
 NO_MODULES = {
     f"{PACKAGE}/py.typed",

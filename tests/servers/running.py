@@ -14,7 +14,7 @@ import time
 from pathlib import Path
 
 import asgi_disconnect
-from asgi_disconnect.check.running import free_port
+from asgi_disconnect._check.running import free_port
 
 from .configurations import Configuration
 from .http1 import Http1Client

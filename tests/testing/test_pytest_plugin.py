@@ -10,7 +10,7 @@ import pytest
 
 import asgi_disconnect
 
-PLUGIN = "asgi_disconnect.pytest_plugin"
+PLUGIN = "asgi_disconnect._pytest_plugin"
 
 TESTS = """
 import pytest

@@ -1,0 +1,152 @@
+"""``check``: what a real server, a real app and the middleware make of clients that leave.
+
+`target` finds the app and what it is stacked of, `servers` says how each server is started,
+`running` runs one, `probe` is what it serves, `visits` are the clients that leave it, `findings`
+what comes of it, and `screen` what the user sees.
+"""
+
+import asyncio
+import contextlib
+import json
+import socket
+import subprocess
+import sys
+from collections.abc import Generator
+from dataclasses import dataclass, replace
+
+from .findings import Checked, Findings
+from .running import App, free_port
+from .screen import Progress, as_json, table, verdict
+from .servers import SERVERS, Server
+from .target import Layer, Target
+from .visits import NothingToAbandon, Request, check_server
+
+__all__ = ["App", "Request", "Wanted", "run"]
+
+
+class Refused(Exception):
+    """It cannot be done; the message says why, and what to do instead."""
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What the command line asks for."""
+
+    app: App
+    request: Request
+    servers: tuple[str, ...] = ()
+    """By name; none: those installed."""
+    port: int | None = None
+    """The first server's; the others get the next ones.  None: free ones."""
+    patience: float = 5.0
+    """Seconds for which an app is watched that runs on."""
+    as_json: bool = False
+
+
+def run(wanted: Wanted) -> int:
+    """Check the app.  The exit status: 0 if all is well, 1 if not, 2 if it could not be done."""
+    try:
+        servers = _servers(wanted.servers)
+        with _ports(wanted.port, len(servers)) as ports:
+            target = _inspect(wanted.app)
+            findings = asyncio.run(_check(wanted, servers, ports, target))
+    except (Refused, NothingToAbandon) as error:
+        print(f"asgi_disconnect check: {error}", file=sys.stderr)
+        return 2
+    if wanted.as_json:
+        print(as_json(findings))
+    else:
+        print(table(findings))
+        print()
+        print(verdict(findings))
+    return 0 if findings.sound else 1
+
+
+async def _check(
+    wanted: Wanted, servers: list[Server], ports: list[int], target: Target
+) -> Findings:
+    progress = Progress([server.name for server in servers])
+    tasks = [
+        asyncio.ensure_future(_check_one(wanted, server, port, target, progress))
+        for server, port in zip(servers, ports, strict=True)
+    ]
+    try:
+        checked = await asyncio.gather(*tasks)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)
+        progress.clear()
+    return Findings(
+        app=wanted.app.where,
+        request=f"{wanted.request.method} {wanted.request.path}",
+        patience=wanted.patience,
+        target=target,
+        servers=tuple(checked),
+    )
+
+
+async def _check_one(
+    wanted: Wanted, server: Server, port: int, target: Target, progress: Progress
+) -> Checked:
+    checked = await check_server(
+        server,
+        port,
+        wanted.app,
+        target,
+        wanted.request,
+        wanted.patience,
+        lambda state: progress.show(server.name, state),
+    )
+    return replace(checked, warning=server.warning)
+
+
+def _servers(names: tuple[str, ...]) -> list[Server]:
+    if names:
+        chosen = [SERVERS[name] for name in dict.fromkeys(names)]
+        for server in chosen:
+            if not server.installed:
+                raise Refused(
+                    f"{server.name} is not installed, or too old (it needs the modules"
+                    f" {', '.join(server.needs)}): python -m pip install --upgrade {server.package}"
+                )
+        return chosen
+    chosen = [server for server in SERVERS.values() if server.by_default and server.installed]
+    if not chosen:
+        names_of_all = ", ".join(SERVERS)
+        raise Refused(f"no server is installed; it can use {names_of_all}")
+    return chosen
+
+
+@contextlib.contextmanager
+def _ports(first: int | None, count: int) -> Generator[list[int]]:
+    if first is None:
+        with contextlib.ExitStack() as stack:
+            yield [stack.enter_context(free_port()) for _ in range(count)]
+        return
+    ports = list(range(first, first + count))
+    for port in ports:
+        with contextlib.closing(socket.socket()) as trial:
+            if trial.connect_ex(("127.0.0.1", port)) == 0:
+                raise Refused(f"port {port} is in use; without --port free ones are found")
+    yield ports
+
+
+def _inspect(app: App) -> Target:
+    """In a process of its own: importing an app may start anything."""
+    ran = subprocess.run(
+        [
+            *(sys.executable, "-m", "asgi_disconnect._check.target"),
+            *(app.where, app.folder, "factory" if app.factory else ""),
+        ],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+    )
+    try:
+        told = json.loads(ran.stdout.strip().rpartition("\n")[2])
+    except ValueError:
+        raise Refused(f"{app.where} cannot be imported:\n{ran.stderr}") from None
+    if "error" in told:
+        raise Refused(told["error"])
+    return Target(tuple(Layer(**layer) for layer in told["layers"]))

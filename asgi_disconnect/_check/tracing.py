@@ -1,0 +1,81 @@
+"""Which layer of an app keeps the disconnect from those inside it.
+
+Each layer's class is made to tell what becomes of the `receive()` that it was given: where one
+still waits after the client has left, the layer outside it has not passed the disconnect on.
+"""
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+from .._types import Message, Receive, Scope, Send
+from .target import Layer, stack_of
+
+CALLS: Final = "asgi_disconnect._check.calls"
+"""The key of the scope, whose value is the list of the layers that have been called."""
+
+
+@dataclass
+class Call:
+    """One layer's turn in one request."""
+
+    place: int
+    """In the stack, from the outside in."""
+    waiting: int = 0
+    heard: bool = False
+
+    @property
+    def in_vain(self) -> bool:
+        """It waits, and will wait for ever."""
+        return self.waiting > 0 and not self.heard
+
+
+class Trace:
+    """The layers of an app, each of which tells of itself from now on."""
+
+    def __init__(self, app: Any) -> None:
+        self._layers: list[Layer] = []
+        self._classes: list[type[Any] | None] = []
+        for layer, its_class in stack_of(app):
+            self._layers.append(layer)
+            self._classes.append(its_class)
+        for each in {found for found in self._classes if found is not None}:
+            self._patch(each)
+
+    def _patch(self, layer_class: type[Any]) -> None:
+        original = layer_class.__call__
+
+        async def traced(layer: Any, scope: Scope, receive: Receive, send: Send) -> Any:
+            calls: list[Call] | None = scope.get(CALLS)
+            if calls is None:
+                return await original(layer, scope, receive, send)
+            call = Call(self._place_of(layer_class, calls))
+            calls.append(call)
+
+            async def traced_receive() -> Message:
+                call.waiting += 1
+                try:
+                    message = await receive()
+                finally:
+                    call.waiting -= 1
+                call.heard = call.heard or message.get("type") == "http.disconnect"
+                return message
+
+            return await original(layer, scope, traced_receive, send)
+
+        layer_class.__call__ = traced
+
+    def _place_of(self, layer_class: type[Any], calls: list[Call]) -> int:
+        start = calls[-1].place + 1 if calls else 0
+        places = range(start, len(self._classes))
+        return next((n for n in places if self._classes[n] is layer_class), start)
+
+    def hiders(self, calls: list[Call]) -> list[str]:
+        """The layers one of which keeps the disconnect; mostly one, and none if none does."""
+        outside = None
+        for call in calls:
+            if call.in_vain:
+                if outside is None:
+                    return []
+                return [layer.name for layer in self._layers[outside.place : call.place]]
+            outside = call
+        return []

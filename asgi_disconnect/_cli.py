@@ -1,0 +1,140 @@
+"""The command line: one function that adds each subcommand, and what it imports only when it runs.
+
+Nothing optional is imported here, so ``--help`` works where no server is installed.
+"""
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from . import __version__
+
+AddParser = Callable[..., argparse.ArgumentParser]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one subcommand and return the process's exit status."""
+    parser = argparse.ArgumentParser(
+        prog="python -m asgi_disconnect",
+        description="Stops the work of ASGI applications whose clients have left.",
+    )
+    parser.add_argument("--version", action="version", version=f"asgi_disconnect {__version__}")
+    subcommands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    for add in (_add_demo, _add_check):
+        add(subcommands.add_parser)
+    chosen = parser.parse_args(arguments)
+    run: Callable[[argparse.Namespace], int] = chosen.run
+    try:
+        return run(chosen)
+    except KeyboardInterrupt:
+        print(file=sys.stderr)  # leave the line that a terminal shows "^C" in
+        return 130  # what a shell says of a program that SIGINT ended
+
+
+def _add_demo(add_parser: AddParser) -> None:
+    parser = add_parser(
+        "demo",
+        help="see what abandoned requests cost, without and with the middleware",
+        description="Starts uvicorn twice, without and with the middleware, sends it clients that"
+        " stay and clients that leave, and shows what it did for nobody. Takes about 10 seconds.",
+    )
+    parser.add_argument(
+        "--page", action="store_true", help="serve a page instead, on which you are the client"
+    )
+    parser.add_argument("--port", type=int, help="the port of the page (default: 8642, if free)")
+    parser.set_defaults(run=_demo)
+
+
+def _demo(chosen: argparse.Namespace) -> int:
+    if chosen.page:
+        from ._demo import live
+
+        return live.run(chosen.port)
+    from ._demo import run
+
+    return run()
+
+
+def _add_check(add_parser: AddParser) -> None:
+    parser = add_parser(
+        "check",
+        help="see whether the middleware works in your app, on real servers",
+        description="Starts your app on each server that is installed, on a free port of this"
+        " machine, leaves it at several moments, and shows what became of it, without the"
+        " middleware and with it. The exit status is 0 if all is well with it, 1 if not, and 2 if"
+        " it could not be found out.",
+    )
+    parser.add_argument("app", metavar="MODULE:APP", help="where your app is, such as main:app")
+    parser.add_argument(
+        "--server",
+        action="append",
+        choices=("uvicorn", "hypercorn", "hypercorn-trio", "daphne", "granian", "gunicorn"),
+        default=[],
+        help="check on this server; repeatable (default: those installed; hypercorn-trio only if"
+        " named)",
+    )
+    parser.add_argument("--path", type=_path, default="/", help="the path to ask for (default: /)")
+    parser.add_argument("--method", help="the method (default: POST with --data, GET without)")
+    parser.add_argument("--data", default="", help="the request's body; @FILE takes it from a file")
+    parser.add_argument(
+        "--header",
+        type=_header,
+        action="append",
+        default=[],
+        help="'Name: value', for the request; repeatable",
+    )
+    parser.add_argument("--app-dir", default=".", help="the folder that MODULE is in (default: .)")
+    parser.add_argument(
+        "--factory", action="store_true", help="MODULE:APP is a function that returns the app"
+    )
+    parser.add_argument(
+        "--patience",
+        type=float,
+        default=5.0,
+        metavar="SECONDS",
+        help="how long to watch an app that runs on (default: 5)",
+    )
+    parser.add_argument("--port", type=int, help="the first port to use (default: free ones)")
+    parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
+    parser.set_defaults(run=_check)
+
+
+def _path(text: str) -> str:
+    if not text.startswith("/") or not text.isascii() or not text.isprintable() or " " in text:
+        raise argparse.ArgumentTypeError(f"{text!r} is no path: it begins with / and is quoted")
+    return text
+
+
+def _header(text: str) -> str:
+    name, colon, _ = text.partition(":")
+    if not colon or not name.strip() or not text.isprintable():
+        raise argparse.ArgumentTypeError(f"{text!r} is no header: 'Name: value'")
+    return text
+
+
+def _check(chosen: argparse.Namespace) -> int:
+    from . import _check as check
+
+    data = chosen.data.encode()
+    if chosen.data.startswith("@"):
+        try:
+            data = Path(chosen.data[1:]).read_bytes()
+        except OSError as error:
+            print(f"asgi_disconnect check: --data: {error}", file=sys.stderr)
+            return 2
+    return check.run(
+        check.Wanted(
+            app=check.App(chosen.app, str(Path(chosen.app_dir).resolve()), chosen.factory),
+            request=check.Request(
+                method=(chosen.method or ("POST" if data else "GET")).upper(),
+                path=chosen.path,
+                headers=tuple(chosen.header),
+                data=data,
+            ),
+            servers=tuple(chosen.server),
+            port=chosen.port,
+            patience=chosen.patience,
+            as_json=chosen.json,
+        )
+    )

@@ -1,0 +1,92 @@
+"""The page's application: pure ASGI, so that nothing but a server is needed to watch it on.
+
+The page switches the middleware on and off for each request.  Off, it only listens
+(``cancel=False``): so the board can say that a client has left, and the handler works on.
+"""
+
+import asyncio
+import json
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import parse_qs
+
+from ... import DisconnectMiddleware
+from ..._types import Receive, Scope, Send
+from .board import Board
+from .jobs import JOBS, SECONDS, handle
+
+REFRESH: Final = 0.1
+"""Seconds between two looks at the board, at least."""
+
+FOLDER: Final = Path(__file__).with_name("page")
+PAGES: Final = {
+    "/": ("index.html", b"text/html; charset=utf-8"),
+    "/page.css": ("page.css", b"text/css; charset=utf-8"),
+    "/page.js": ("page.js", b"text/javascript; charset=utf-8"),
+}
+
+board: Board = Board()
+
+
+async def work(scope: Scope, receive: Receive, send: Send) -> None:
+    """A handler at work: ``/query?key=...&guarded=1``, ``/stream`` or ``/upload``."""
+    asked = parse_qs(scope["query_string"].decode())
+    job = scope["path"].strip("/")
+    entry = board.enter(
+        asked.get("key", [""])[0],
+        job,
+        guarded="guarded" in asked,
+        seconds=SECONDS[job],
+    )
+    await handle(board, entry, receive, send)
+
+
+async def events(scope: Scope, receive: Receive, send: Send) -> None:
+    """The board, as server-sent events: one when something has changed, until the page leaves."""
+    await start(send, 200, b"text/event-stream")
+    while True:
+        data = f"data: {json.dumps(board.snapshot())}\n\n".encode()
+        change = asyncio.ensure_future(board.change())
+        try:
+            await send({"type": "http.response.body", "body": data, "more_body": True})
+            await asyncio.sleep(REFRESH)
+            await change
+        finally:
+            change.cancel()
+
+
+async def page(scope: Scope, receive: Receive, send: Send) -> None:
+    """The page's own files."""
+    name, kind = PAGES.get(scope["path"], ("", b""))
+    if not name:
+        await respond(send, 404, b"text/plain", b"There is nothing here.\n")
+        return
+    body = (FOLDER / name).read_bytes()
+    await respond(send, 200, kind, body)
+
+
+switched_on: Final = DisconnectMiddleware(work)
+switched_off: Final = DisconnectMiddleware(work, cancel=False)
+always: Final = DisconnectMiddleware(events)
+
+
+async def app(scope: Scope, receive: Receive, send: Send) -> Any:
+    """The application: handlers, the live list, and the page."""
+    if scope["type"] != "http":
+        return
+    if scope["path"].strip("/") in JOBS:
+        guarded = "guarded" in parse_qs(scope["query_string"].decode())
+        return await (switched_on if guarded else switched_off)(scope, receive, send)
+    if scope["path"] == "/events":
+        return await always(scope, receive, send)
+    return await page(scope, receive, send)
+
+
+async def start(send: Send, status: int, kind: bytes) -> None:
+    headers = [(b"content-type", kind), (b"cache-control", b"no-store")]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+
+
+async def respond(send: Send, status: int, kind: bytes, body: bytes) -> None:
+    await start(send, status, kind)
+    await send({"type": "http.response.body", "body": body})

@@ -1,0 +1,1 @@
+"""What the client's departure does to the app."""

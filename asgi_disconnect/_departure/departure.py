@@ -1,0 +1,290 @@
+"""What becomes of the app when its client leaves: told first, then cancelled.
+
+Contract §4, and the only place that decides it.  Django, Quart and streaming responses listen for
+the disconnect and clean up when they are told, which they do not when they are cancelled from
+outside; so an app that listens gets `grace` seconds, and one that does not is cancelled at once.
+"""
+
+import functools
+import threading
+from collections.abc import Callable, Coroutine
+from contextvars import Context, copy_context
+from typing import Any, Final, Literal, Protocol
+
+import anyio
+from anyio.lowlevel import checkpoint
+
+from .._options import Options
+from .callbacks import Callback, call_in_time
+
+Cause = Literal["disconnect", "send_error", "body_too_large", "body_timeout", "no_storage"]
+"""Why the exchange cannot be completed.
+
+The client has left, because the server's `receive` said so or its `send` raised; or the body cannot
+be received, because it is too large, does not arrive, or was stored and cannot be read back.
+"""
+
+Outcome = Literal["told", "cancelled", "overran", "ignored", "finished"]
+"""What became of the app; `DisconnectReport` says what each means."""
+
+SEND_ERROR_GRACE: Final = 1.0
+"""Seconds that an app has, of its `grace`, once the server's `send` has raised.
+
+It is told by that, and most apps let the error pass and end.  One that goes on does not listen.
+"""
+
+
+class Departing(Protocol):
+    """What is to be known of an exchange whose client has left."""
+
+    @property
+    def complete(self) -> bool:
+        """The response is complete."""
+        ...
+
+    @property
+    def listens(self) -> bool:
+        """The app waits for messages, and comes to the disconnect when it has read the others."""
+        ...
+
+
+class Guard(Protocol):
+    """The part that runs tasks."""
+
+    def start(
+        self, function: Callable[[], Coroutine[Any, Any, None]], *, finish: bool = False
+    ) -> bool:
+        """Run `function` beside the app: until the app ends, or, with `finish`, to its own end.
+
+        False if that is too late: the app has ended, or nothing can be awaited any more.
+        """
+        ...
+
+    def call_soon(self, function: Callable[[], object]) -> None:
+        """Call `function` in the next tick, if the app still runs."""
+
+    def call_threadsafe(self, function: Callable[[], object]) -> None:
+        """Call `function` on the loop's thread, whatever thread this is."""
+
+    async def app_waits(self) -> None:
+        """Return when the app has stood still for a tick, or after some."""
+
+    async def cancel_app(self) -> None:
+        """Cancel the app, once where that can be had, and return when it has been reached."""
+
+    async def cancel_for_good(self) -> None:
+        """Cancel the app at every await from now on, until it ends."""
+
+    def cancel_groups_once(self, timeout: float, overran: Callable[[], object]) -> None:
+        """Have each task of the app's own task groups cancelled once, where that can be had.
+
+        For `timeout` seconds at most; then they are cancelled at every await, and `overran` is
+        called.
+        """
+
+    async def checkpoint(self) -> None:
+        """Called by the app itself: be reached here by a cancellation that has not reached it."""
+
+
+class Departure:
+    """One client's departure: whether it has happened, and what it does to the app."""
+
+    __slots__ = (
+        "_callbacks",
+        "_critical",
+        "_guard",
+        "_happened",
+        "_lock",
+        "_not_critical",
+        "_options",
+        "cancelled",
+        "cause",
+        "ignored",
+        "overran",
+        "sending",
+        "told",
+    )
+
+    def __init__(self, options: Options, guard: Guard | None) -> None:
+        self._options = options
+        self._guard = guard  # None once the app has ended
+        self._lock = threading.Lock()  # what a handle may do from any thread
+        self._callbacks: dict[object, tuple[Context, Callback]] = {}
+        self._critical = 0
+        self._not_critical: anyio.Event | None = None
+        self._happened: anyio.Event | None = None
+        self.cause: Cause | None = None
+        """Why the response will not be completed, once that is so."""
+        self.told: bool = False
+        """The app has been given the disconnect."""
+        self.ignored: bool = False
+        """The app is not to be cancelled."""
+        self.sending: int = 0
+        """How many messages sent since wait in the server, as they do for ever on some."""
+        self.cancelled: bool = False
+        """We have cancelled the app."""
+        self.overran: bool = False
+        """The app has not ended in the time that it was given."""
+
+    @property
+    def refused(self) -> bool:
+        """We have refused the request."""
+        return self.cause in ("body_too_large", "body_timeout", "no_storage")
+
+    @property
+    def drops(self) -> bool:
+        """What the app sends is dropped: some servers would block it for ever (hypercorn's h2)."""
+        return self.cancelled or self.refused
+
+    @property
+    def abandoned(self) -> bool:
+        """What the app raises is because it was cancelled, or told to stop.
+
+        Frameworks answer what they raise then with a response of their own, so it does not matter
+        that one was completed.  But what an app raises because the server's `send` raised is the
+        server's to catch (ASGI HTTP specification, "Disconnected Client").
+        """
+        if self.drops:
+            return True
+        return (
+            self.told and self.cause == "disconnect" and self._options.cancel and not self.ignored
+        )
+
+    @property
+    def outcome(self) -> Outcome:
+        """What became of the app, once it has ended."""
+        if self.overran:
+            return "overran"
+        if self.drops:
+            return "cancelled"
+        if self.ignored or not self._options.cancel:
+            return "ignored"
+        return "told" if self.told else "finished"
+
+    def happen(self, cause: Cause, *, told: bool) -> None:
+        """The client has left before the response was complete."""
+        with self._lock:
+            self.cause = cause
+            callbacks, self._callbacks = self._callbacks, {}
+        # Before anybody hears of it, and cancels a group.
+        self._cancel_groups_once()
+        self.told = told
+        if self._happened is not None:
+            self._happened.set()
+        for context, callback in callbacks.values():
+            context.run(self._start_callback, callback)
+
+    def tell(self) -> None:
+        """The app is given the disconnect."""
+        self.told = True
+        if self.cause is not None:
+            self._cancel_groups_once()  # it may have opened some since
+
+    def _cancel_groups_once(self) -> None:
+        guard, timeout = self._guard, self._options.cleanup_timeout
+        if guard is not None and timeout and self._options.cancel and not self.ignored:
+            guard.cancel_groups_once(timeout, self._overrun)
+
+    def _overrun(self) -> None:
+        self.overran = True
+
+    def close(self) -> None:
+        """The app has ended: what has not been called will not be."""
+        with self._lock:
+            self._callbacks.clear()
+            self._guard = None
+
+    async def carry_out(self, exchange: Departing) -> None:
+        """Do to the app what is to be done; is itself cancelled when the app ends before."""
+        options, guard = self._options, self._guard
+        if guard is None or not options.cancel:
+            return
+        # A call of `receive()` that waits takes a tick to return, and the end of the response may
+        # be on its way in this very tick; neither is to be cancelled.  Two, since trio runs a
+        # tick's tasks in any order.
+        await checkpoint()
+        await checkpoint()
+        # Nor one that is about to listen: Django, cancelled as it starts its listener, loses its
+        # view and `request_finished`.
+        await guard.app_waits()
+        told = self.told or exchange.listens
+        if told:
+            by_error = self.cause == "send_error"
+            await anyio.sleep(min(options.grace, SEND_ERROR_GRACE) if by_error else options.grace)
+        await self._critical_blocks_end()
+        if exchange.complete:
+            # Its last message may be on its way, for some ticks or for ever (hypercorn's h2).
+            if self.sending and not told:
+                await anyio.sleep(options.grace)
+            await guard.app_waits()
+            if not self.sending:
+                return
+        if self.ignored:
+            return
+        self.overran = told
+        self.cancelled = True
+        self._cancel_groups_once()
+        await guard.cancel_app()
+        await anyio.sleep(options.cleanup_timeout)
+        self.overran = True
+        await guard.cancel_for_good()
+
+    # What a handle asks for
+
+    async def wait(self) -> None:
+        """Return when it has happened."""
+        if self._happened is None:
+            self._happened = anyio.Event()
+            if self.cause is not None:
+                self._happened.set()
+        await self._happened.wait()
+
+    def add_callback(self, callback: Callback) -> object:
+        """Have `callback` called when it happens, or now if it has; the key takes it back.
+
+        It is called in the context of whoever adds it.  From any thread.
+        """
+        key, context = object(), copy_context()
+        with self._lock:
+            if self.cause is None:
+                self._callbacks[key] = context, callback
+                return key
+        self._call_threadsafe(lambda: context.run(self._start_callback, callback))
+        return key
+
+    def remove_callback(self, key: object) -> bool:
+        """Have a callback not called; false if it is too late for that.  From any thread."""
+        with self._lock:
+            return self._callbacks.pop(key, None) is not None
+
+    def enter_critical(self) -> None:
+        """Hold the cancellation back.  From any thread."""
+        with self._lock:
+            self._critical += 1
+
+    def leave_critical(self) -> None:
+        """Let the cancellation through, if no other block holds it back.  From any thread."""
+        with self._lock:
+            self._critical -= 1
+            event = None if self._critical else self._not_critical
+        if event is not None:
+            self._call_threadsafe(event.set)
+
+    async def _critical_blocks_end(self) -> None:
+        while True:
+            with self._lock:
+                if not self._critical:
+                    return
+                self._not_critical = event = anyio.Event()
+            await event.wait()
+
+    def _call_threadsafe(self, function: Callable[[], object]) -> None:
+        guard = self._guard
+        if guard is not None:
+            guard.call_threadsafe(function)
+
+    def _start_callback(self, callback: Callback) -> None:
+        guard, patience = self._guard, self._options.cleanup_timeout
+        if guard is not None:
+            call = functools.partial(call_in_time, callback, patience, guard.call_threadsafe)
+            guard.start(call, finish=True)

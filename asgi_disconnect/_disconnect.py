@@ -1,0 +1,183 @@
+"""What a handler can use: the `Disconnect` of its exchange (contract §6)."""
+
+from contextvars import ContextVar
+from types import TracebackType
+from typing import Final, TypeVar, overload
+
+import anyio
+
+from ._departure.callbacks import Callback
+from ._departure.departure import Departure
+from ._exchange.http import Exchange
+from ._options import Options
+
+T = TypeVar("T")
+
+
+class ClientDisconnected(OSError):
+    """The client has left before its response was complete."""
+
+
+class CallbackHandle:
+    """What `Disconnect.add_callback` returns: `remove()` takes the callback back."""
+
+    __slots__ = ("_departure", "_key")
+
+    def __init__(self, departure: Departure, key: object) -> None:
+        self._departure = departure
+        self._key = key
+
+    def remove(self) -> bool:
+        """Have the callback not called.  From any thread.
+
+        False if it has been removed before, or the client has left: the callback has been called
+        then, or is about to be, and may still be running.
+        """
+        return self._departure.remove_callback(self._key)
+
+
+class Critical:
+    """What `Disconnect.critical` returns: a block that is finished before any cancellation."""
+
+    __slots__ = ("_departure", "_scope")
+
+    def __init__(self, departure: Departure) -> None:
+        self._departure = departure
+
+    def __enter__(self) -> None:
+        self._departure.enter_critical()
+
+    def __exit__(self, *_: object) -> None:
+        self._departure.leave_critical()
+
+    async def __aenter__(self) -> None:
+        self._departure.enter_critical()
+        self._scope = anyio.CancelScope(shield=True)
+        self._scope.__enter__()
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> bool | None:
+        try:
+            return self._scope.__exit__(kind, error, traceback)
+        finally:
+            self._departure.leave_critical()
+
+
+class Disconnect:
+    """One exchange's client, and whether it has left before its response was complete.
+
+    A handler gets it from `current_disconnect()` or from ``scope["asgi_disconnect"]``.
+    """
+
+    __slots__ = ("_exchange", "_last")
+
+    _last: Departure | None
+
+    def __init__(self, exchange: Exchange) -> None:
+        self._exchange: Exchange | None = exchange
+
+    # Middlewares copy scopes, hypercorn's ProxyFix deeply: a copy is about the same exchange.
+
+    def __copy__(self) -> "Disconnect":
+        return self
+
+    def __deepcopy__(self, memo: object) -> "Disconnect":
+        return self
+
+    def end(self) -> None:
+        """The exchange is over.
+
+        Whatever keeps a copy of the handler's context keeps this, as uvicorn's keep-alive timer
+        does, for seconds; so it lets go of the exchange, the app's task and the server's calls.
+        """
+        assert self._exchange is not None
+        self._last = self._exchange.departure_so_far
+        self._exchange = None
+
+    def is_set(self) -> bool:
+        """Whether the client has left before its response was complete.  From any thread."""
+        exchange = self._exchange
+        departure = self._last if exchange is None else exchange.departure_so_far
+        return departure is not None and departure.cause is not None
+
+    def raise_if_set(self) -> None:
+        """Raise `ClientDisconnected` if the client has left.  From any thread."""
+        if self.is_set():
+            raise ClientDisconnected("the client has left before its response was complete")
+
+    async def wait(self) -> None:
+        """Return when the client has left; watching starts at once.
+
+        Once the response is complete this never returns: the client has got what it came for.
+        """
+        if self._exchange is not None:
+            self._exchange.due()
+        await self._departure().wait()
+
+    def add_callback(self, callback: Callback) -> CallbackHandle:
+        """Have `callback` called, without arguments, as soon as the client has left.
+
+        If it has left, that is now.  An async function is awaited; another is called in a worker
+        thread, so that ``connection.cancel()`` and the like may block.  It runs in the context of
+        whoever adds it and has `cleanup_timeout` seconds; an error of its is logged.  From any
+        thread.
+
+        There are 40 threads, and a plain callback that hangs keeps its own.  When none is free
+        for `cleanup_timeout` seconds, the callback is not called, and that is logged.
+
+        It may be running while the handler goes on, so what it stops must still be the handler's
+        own: a connection that has gone back to its pool by then is another request's.
+        """
+        departure = self._departure()
+        return CallbackHandle(departure, departure.add_callback(callback))
+
+    def ignore(self) -> None:
+        """Have this exchange's app not cancelled for its client.  From any thread.
+
+        What has been cancelled already stays so.
+        """
+        self._departure().ignored = True
+
+    def critical(self) -> Critical:
+        """A block that is finished before any cancellation is delivered.
+
+        ``async with`` in async code.  In sync code ``with`` holds back the cancellation of the
+        exchange, so that async code around the thread is not cancelled either.
+        """
+        return Critical(self._departure())
+
+    def _departure(self) -> Departure:
+        exchange = self._exchange
+        if exchange is not None:
+            return exchange.departure
+        return self._last or Departure(Options(), None)  # one that can't happen any more
+
+
+_NO_DEFAULT: Final = object()
+current: Final[ContextVar[Disconnect]] = ContextVar("asgi_disconnect.current")
+
+
+@overload
+def current_disconnect() -> Disconnect: ...
+@overload
+def current_disconnect(default: T) -> Disconnect | T: ...
+def current_disconnect(default: object = _NO_DEFAULT) -> object:
+    """The `Disconnect` of the exchange in which this is called.
+
+    Works in the handler, in tasks that it started, and in threads to which anyio or asgiref took
+    it.  Outside an exchange it returns `default`, or raises `LookupError` if there is none.
+    """
+    found: object = current.get(None)
+    if found is not None:
+        return found
+    if default is not _NO_DEFAULT:
+        return default
+    raise LookupError(
+        "no HTTP exchange is guarded by DisconnectMiddleware here: is the app wrapped in it, does"
+        " its only= choose this request, and was this thread started with the request's context"
+        " (anyio.to_thread, asgiref.sync.sync_to_async, contextvars.copy_context)?"
+    )

@@ -1,0 +1,1 @@
+"""The way of messages between the server and the app."""

@@ -1,0 +1,154 @@
+"""The middleware: which exchanges are guarded, and by what (contract §1)."""
+
+import functools
+import logging
+from collections.abc import Callable, Iterable
+from typing import Any, Final, Literal
+
+from ._application import as_single_callable
+from ._disconnect import Disconnect, current
+from ._exchange.headers import make_readable
+from ._exchange.http import Exchange
+from ._guards import guard_for_caller
+from ._options import Options, as_hooks
+from ._report import DisconnectReport, ReportedExchange, observers
+from ._types import App, Receive, Scope, Send
+
+logger: logging.Logger = logging.getLogger("asgi_disconnect")
+
+SCOPE_KEY: Final = "asgi_disconnect"
+
+Hook = Callable[[DisconnectReport], Any]
+"""Sync or async."""
+
+
+class DisconnectMiddleware:
+    """Stops the work of an ASGI application whose client has left.
+
+    ::
+
+        app = DisconnectMiddleware(app)
+
+    Put it outermost.  An app that listens for the disconnect itself, by a call of `receive()` that
+    waits, is told first and has `grace` seconds to end in its own way; an app that does not listen
+    is cancelled.  After the response is complete nothing is cancelled: background tasks run to
+    their end.  Only HTTP is guarded; WebSocket and lifespan pass through.
+
+    :param app: any ASGI 3 or ASGI 2 application.
+    :param cancel: whether to cancel at all.  If false, the app can still hear of the disconnect,
+        by `receive()`.
+    :param grace: seconds that an app has to end once it has been told (default 10);
+        `math.inf` to tell it and never cancel it.
+    :param only: a callable that takes the connection scope and says whether to guard the exchange
+        (default: all are guarded).  If it raises, the exchange is guarded and the error logged.
+    :param watch_after: seconds into an exchange before the middleware starts to read ahead of the
+        app (default 0.005).  A request that ends before costs next to nothing; one that is
+        abandoned before is cancelled that much later.  0 watches from the first tick on;
+        `math.inf` never reads ahead, so that only an app that listens learns of the disconnect.
+    :param cleanup_timeout: on asyncio, seconds for which the awaits of the cleanup that a
+        cancellation began (`finally`, `except`, `__aexit__`) are not cancelled again (default 10);
+        `math.inf` for as long as they take.  On trio, cleanup that awaits shields itself.
+    :param max_memory: bytes of a request's body, overhead included, that are held in memory when
+        they are read ahead of the app (default 1 MiB); what exceeds it goes to a temporary file.
+    :param max_disk: bytes that the temporary files of all exchanges of this instance may take
+        together (default 256 MiB), none of which takes more than it leaves to the others.  Where
+        there is no room, or the disk fails, reading ahead pauses until the app has read: nothing
+        is refused or lost, but the client's departure is not seen meanwhile.  0 never uses the
+        disk; `math.inf` for no limit.
+    :param max_body_size: bytes of a request's body, beyond which it is answered ``413`` if the
+        response has not started, and the app is cancelled (default: no limit).
+    :param body_timeout: seconds that the next piece of an unfinished body may take, beyond which
+        the request is answered ``408`` likewise (default: no limit).
+    :param buffer: ``"ahead"`` (default) calls the app at once and reads on while it works;
+        ``"whole"`` receives the complete body first, within the same bounds, so that a client that
+        leaves in mid-upload never reaches the app; of a body for which there is no room it
+        receives what there is room for.
+    :param on_disconnect: one callable or several, each called with a `DisconnectReport` once for
+        each premature disconnect, after the app has ended.  A sync one is called on the event loop
+        and must not block; an async one has `cleanup_timeout` seconds.  An error of its is logged
+        and harms no request.
+    :raises TypeError: if `app` is not callable or an option is of another type.
+    :raises ValueError: if an option is out of its range.
+    """
+
+    def __init__(
+        self,
+        app: Any,
+        *,
+        cancel: bool = True,
+        grace: float = 10.0,
+        only: Callable[[Scope], Any] | None = None,
+        watch_after: float = 0.005,
+        cleanup_timeout: float = 10.0,
+        max_memory: float = 1048576,
+        max_disk: float = 268435456,
+        max_body_size: float | None = None,
+        body_timeout: float | None = None,
+        buffer: Literal["ahead", "whole"] = "ahead",
+        on_disconnect: Hook | Iterable[Hook] | None = None,
+    ) -> None:
+        self.app: App = as_single_callable(app)
+        self._options = Options(
+            cancel=cancel,
+            grace=grace,
+            only=only,
+            watch_after=watch_after,
+            cleanup_timeout=cleanup_timeout,
+            max_memory=max_memory,
+            max_disk=max_disk,
+            max_body_size=max_body_size,
+            body_timeout=body_timeout,
+            buffer=buffer,
+            on_disconnect=as_hooks(on_disconnect),
+        )
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> Any:
+        """Handle one connection scope: the ASGI 3 application interface."""
+        if scope.get("type") != "http" or SCOPE_KEY in scope:
+            return await self.app(scope, receive, send)
+        own_scope = {**scope}
+        make_readable(own_scope)
+        options = self._options
+        if options.only is not None and not _chosen(options.only, own_scope):
+            return await self.app(own_scope, receive, send)
+        guard = guard_for_caller()
+        if guard is None:
+            return await self.app(own_scope, receive, send)
+        kind = ReportedExchange if options.on_disconnect or observers else Exchange
+        exchange = kind(options, guard, own_scope, receive, send)
+        app = self.app
+        if options.max_body_size is not None or options.buffer == "whole":
+            app = functools.partial(_enter, exchange, options, app)
+        disconnect = own_scope[SCOPE_KEY] = Disconnect(exchange)
+        token = current.set(disconnect)
+        try:
+            return await guard.run(exchange, app, own_scope, options.watch_after)
+        finally:
+            try:  # noqa: SIM105 - on the path of every request
+                current.reset(token)
+            except ValueError:  # somebody closes the coroutine, in another context
+                pass
+            disconnect.end()
+
+
+async def _enter(
+    exchange: Exchange, options: Options, app: App, scope: Scope, receive: Receive, send: Send
+) -> Any:
+    """Call `app`, if the request gets so far."""
+    if not exchange.accept_declared():
+        return None
+    if options.buffer == "whole" and not await exchange.receive_whole():
+        return None
+    return await app(scope, receive, send)
+
+
+def _chosen(only: Callable[[Scope], Any], scope: Scope) -> bool:
+    try:
+        return bool(only(scope))
+    except Exception:
+        logger.exception(
+            "only= raised for %s %s; the exchange is guarded",
+            scope.get("method", "?"),
+            scope.get("path", "?"),
+        )
+        return True

@@ -1,0 +1,94 @@
+"""The middleware's options: their defaults, and what they must be."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from numbers import Real
+from typing import Any, Final, Literal
+
+from ._buffer.quota import DiskQuota
+from ._types import Scope
+
+SECONDS: Final = "seconds"
+BYTES: Final = "bytes"
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What a `DisconnectMiddleware` was asked to do; see there for what each means."""
+
+    cancel: bool = True
+    grace: float = 10.0
+    only: Callable[[Scope], Any] | None = None
+    watch_after: float = 0.005
+    cleanup_timeout: float = 10.0
+    max_memory: float = 1048576
+    max_disk: float = 268435456
+    max_body_size: float | None = None
+    body_timeout: float | None = None
+    buffer: Literal["ahead", "whole"] = "ahead"
+    on_disconnect: tuple[Callable[[Any], Any], ...] = ()
+    disk_quota: DiskQuota = field(init=False, repr=False, compare=False)
+    """Made here, since options are what all the exchanges of a middleware share."""
+
+    def __post_init__(self) -> None:
+        _check_flag("cancel", self.cancel)
+        _check_number("grace", self.grace, SECONDS, "math.inf to tell the app and never cancel it")
+        _check_number("watch_after", self.watch_after, SECONDS, "math.inf never to read ahead")
+        _check_number("cleanup_timeout", self.cleanup_timeout, SECONDS, "math.inf to wait for it")
+        _check_number("max_memory", self.max_memory, BYTES, "math.inf never to use the disk")
+        _check_number("max_disk", self.max_disk, BYTES, "math.inf for no limit")
+        object.__setattr__(self, "disk_quota", DiskQuota(self.max_disk))
+        if self.max_body_size is not None:
+            _check_number("max_body_size", self.max_body_size, BYTES, "None for no limit")
+        if self.body_timeout is not None:
+            _check_number("body_timeout", self.body_timeout, SECONDS, "None for no limit")
+        _check_choice("buffer", self.buffer, ("ahead", "whole"))
+        if self.only is not None and not callable(self.only):
+            raise TypeError(
+                "only must be a callable that takes the scope and says whether to guard the"
+                f" exchange, or None to guard them all, not {self.only!r}"
+            )
+
+
+def as_hooks(value: Any) -> tuple[Callable[[Any], Any], ...]:
+    """What `on_disconnect=` was given, as a tuple of callables."""
+    if value is None:
+        return ()
+    if callable(value):
+        return (value,)
+    try:
+        hooks: tuple[Any, ...] = tuple(value)
+    except TypeError:
+        raise _not_hooks(value) from None
+    if not all(callable(hook) for hook in hooks):
+        raise _not_hooks(value)
+    return hooks
+
+
+def _not_hooks(value: object) -> TypeError:
+    return TypeError(
+        "on_disconnect must be a callable that takes a DisconnectReport, or several of them, or"
+        f" None, not {value!r}"
+    )
+
+
+def _check_flag(name: str, value: object) -> None:
+    if not isinstance(value, bool):
+        raise TypeError(f"{name} must be True or False, not {value!r}")
+
+
+def _check_number(name: str, value: object, unit: str, or_else: str) -> None:
+    expected = f"{name} must be a number of {unit}, 0 or more ({or_else})"
+    if isinstance(value, bool) or not isinstance(value, Real):
+        raise TypeError(f"{expected}, not {value!r}")
+    if math.isnan(value) or value < 0:
+        raise ValueError(f"{expected}, not {value!r}")
+
+
+def _check_choice(name: str, value: object, choices: tuple[str, ...]) -> None:
+    expected = f"{name} must be {' or '.join(map(repr, choices))}"
+    if not isinstance(value, str):
+        raise TypeError(f"{expected}, not {value!r}")
+    if value not in choices:
+        raise ValueError(f"{expected}, not {value!r}")

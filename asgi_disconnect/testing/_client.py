@@ -1,0 +1,314 @@
+"""The client's side of one exchange, in a test's hands.
+
+Every wait has an end: when the app has ended without doing what was waited for, or when `patience`
+is over.  The error then says what has happened so far, and what it probably is that is wrong.
+"""
+
+import inspect
+import threading
+from collections.abc import Awaitable, Callable
+from typing import Any, Protocol
+
+import anyio
+
+from .._types import Message
+from ._result import Result
+from ._server import PlayedServer
+
+
+class NeverHappened(AssertionError):
+    """What a test waited for did not happen, or cannot."""
+
+
+class Event(Protocol):
+    """An event of anyio, asyncio or trio; a `threading.Event` will do as well."""
+
+    def wait(self) -> Any:
+        """Wait for it."""
+
+
+Signal = Event | Callable[[], Awaitable[Any]]
+"""What `until` can wait for: an event, or an async function that returns when it is time."""
+
+
+class Client:
+    """The client of an exchange under test; `exchange()` makes it."""
+
+    def __init__(self, server: PlayedServer, patience: float) -> None:
+        self._server = server
+        self._patience = patience
+        self._asked_for_result = False
+
+    # What it does
+
+    def send(self, body: bytes, *, more_body: bool = True) -> None:
+        """Send the next piece of the request's body.
+
+        :param more_body: false for the last piece.
+        :raises RuntimeError: if the body is complete, or the client has left.
+        """
+        if self._server.body_ended:
+            raise RuntimeError("the body is complete: was exchange() to be given more_body=True?")
+        if self._server.gone:
+            raise RuntimeError("the client has left, and cannot send")
+        self._server.upload(body, more_body=more_body)
+
+    def disconnect(self) -> None:
+        """Leave: close the connection."""
+        self._server.leave()
+
+    def fail_send(self, error: OSError | None = None) -> None:
+        """Leave in such a way that the app's next `send()` raises `error`.
+
+        No server of today does so; the specification allows it (ASGI HTTP 2.4, "Disconnected
+        Client").
+
+        :param error: `BrokenPipeError` if not given.
+        """
+        self._server.send_error = error or BrokenPipeError("the client has left")
+
+    def stop_reading(self) -> None:
+        """Stay, and take nothing more: `send()` waits when the server's buffers are full."""
+        self._server.set_reading(False)
+
+    def resume_reading(self) -> None:
+        """Take what is sent again."""
+        self._server.set_reading(True)
+
+    # What it can wait for
+
+    async def until(self, signal: Signal) -> None:
+        """Return when the app gives a signal of the test's own.
+
+        :param signal: an event, or an async function that returns when it is time.
+        :raises NeverHappened: if the app ends before, or `patience` is over.
+        """
+        happened = False
+        failure = None
+        async with anyio.create_task_group() as tasks:
+
+            async def watch() -> None:
+                await self._server.until(lambda: self._server.ended)
+                tasks.cancel_scope.cancel()
+
+            tasks.start_soon(watch)
+            with anyio.move_on_after(self._patience):
+                try:
+                    await _wait_for(signal, self._patience)
+                    happened = True
+                except Exception as error:  # the task group would wrap it
+                    failure = error
+            tasks.cancel_scope.cancel()
+        if failure is not None:
+            raise failure
+        if not (happened or _is_set(signal)):
+            raise self._never("gave the signal")
+
+    async def until_working(self) -> None:
+        """Return when the app, and whatever else runs, waits for something: for time to pass, a
+        query, a thread, or the client.
+
+        This is the moment to leave for a handler that neither listens nor responds.  Where there is
+        a chain of short waits it may be any of them, and some frameworks go through a thread before
+        they call the handler (Django, and FastAPI for sync dependencies): use `until` there.
+        """
+        server = self._server
+        await self._until("was called", lambda: server.called)
+        with anyio.move_on_after(self._patience) as limit:
+            await anyio.wait_all_tasks_blocked()
+        if server.ended:
+            raise self._never("waited for anything")
+        if limit.cancelled_caught:
+            raise NeverHappened(
+                f"the app, or something else in this event loop, was busy for {self._patience:g} s"
+                " without a pause: wait for a signal of the test's own, with until()."
+            )
+
+    async def until_receiving(self) -> None:
+        """Return when the app waits in `receive()`, having got everything that was sent to it.
+
+        `DisconnectMiddleware` waits there on the app's behalf.
+        """
+        server = self._server
+        await self._until("waited in receive()", lambda: server.waits_for_client)
+
+    async def until_received(self, count: int) -> None:
+        """Return when the app has got `count` bytes of the request's body.
+
+        `DisconnectMiddleware` reads ahead on the app's behalf.
+        """
+        server = self._server
+        await self._until(f"received {count} bytes", lambda: server.bytes_received >= count)
+
+    async def until_responding(self) -> None:
+        """Return when the app has started its response."""
+        await self._until("started its response", lambda: self._server.started)
+
+    async def until_sent(self, count: int) -> None:
+        """Return when the app has sent `count` bytes of the response's body."""
+        server = self._server
+        await self._until(f"sent {count} bytes", lambda: server.bytes_sent >= count)
+
+    async def result(self) -> Result:
+        """What became of the app, once it has ended.
+
+        If the client has left, and the app still runs `patience` seconds later, it is cancelled and
+        the outcome is ``overran``.
+
+        :raises NeverHappened: if the client has not left, and the app does not end by itself.
+        """
+        self._asked_for_result = True
+        server = self._server
+        with anyio.move_on_after(self._patience):
+            await server.until(lambda: server.ended)
+        if not server.ended:
+            if not server.gone:
+                raise self._never("ended")
+            await self._stop()
+        return server.result
+
+    async def _stop(self) -> None:
+        server = self._server
+        server.overran = True
+        server.app_scope.cancel()
+        await server.until(lambda: server.ended)
+
+    async def close(self) -> None:
+        """Leave, and see the app to its end; its error is raised if nobody has asked for it."""
+        self._server.leave()
+        asked = self._asked_for_result
+        result = await self.result()
+        if result.outcome == "failed" and result.exception is not None and not asked:
+            raise result.exception
+
+    # What it can see
+
+    @property
+    def status(self) -> int | None:
+        """The response's status, if it has started."""
+        status: int | None = self._server.start.get("status")
+        return status
+
+    @property
+    def headers(self) -> list[tuple[bytes, bytes]]:
+        """The response's headers, in lower case as they should be."""
+        return [
+            (bytes(name), bytes(value)) for name, value in self._server.start.get("headers", ())
+        ]
+
+    @property
+    def body(self) -> bytes:
+        """What it has got of the response's body."""
+        return self._server.body
+
+    @property
+    def messages(self) -> list[Message]:
+        """What the app has sent to it, message by message."""
+        return self._server.sent
+
+    # Waiting
+
+    async def _until(self, what: str, condition: Callable[[], bool]) -> None:
+        server = self._server
+        if not condition():
+            self._refuse_the_impossible(what)
+        with anyio.move_on_after(self._patience):
+            await server.until(lambda: condition() or server.ended)
+        if not condition():
+            raise self._never(what)
+
+    def _refuse_the_impossible(self, what: str) -> None:
+        """Not to wait for `patience` seconds where it is known at once."""
+        server = self._server
+        if server.behaviour.whole_body and not (server.body_ended or server.gone):
+            raise NeverHappened(
+                f"the app never {what}: {server.behaviour.name} calls it when the request's body is"
+                " complete. Send the rest, with more_body=False, or play another server."
+            )
+        if server.gone and what.startswith(("started", "sent")):
+            raise NeverHappened(
+                f"the app never {what}: the client has left, and what the app sends now goes to"
+                " nobody. Wait for it before disconnect()."
+            )
+
+    def _never(self, what: str) -> NeverHappened:
+        server = self._server
+        if server.ended:
+            error = NeverHappened(f"the app ended before it {what}: {self._likely_end()}")
+            error.__cause__ = server.exception
+            return error
+        return NeverHappened(
+            f"the app has not {what} within {self._patience:g} s: {self._likely_wait()}"
+        )
+
+    def _likely_end(self) -> str:
+        server = self._server
+        if server.exception is not None:
+            return f"it raised {server.exception!r}."
+        if not server.called:
+            return "it was not even called, since its client left before."
+        status = server.start.get("status")
+        if status == 404:
+            return "it answered 404. Is the path right?"
+        if status is not None and status >= 500:
+            return f"it answered {status}. What has it logged?"
+        if server.complete:
+            return (
+                f"it has answered {status}. There is nothing left to abandon; is it"
+                " the right path, and does the handler do any work there that waits?"
+            )
+        if server.gone:
+            return "its client has left."
+        return "it returned without a complete response."
+
+    def _likely_wait(self) -> str:
+        server = self._server
+        if server.silent and server.waits_for_client:
+            return (
+                "it waits in receive(), but has had the disconnect:"
+                f" {server.behaviour.name} says it once, and then never answers."
+            )
+        if server.waits_for_client and not server.body_ended:
+            return (
+                "it waits in receive(), and the request's body is not complete: the test has to"
+                " send() the rest, the last piece with more_body=False, or to disconnect()."
+            )
+        if server.send_error is not None and not server.gone:
+            return (
+                "the next send() is to raise, but it sends nothing. To leave while it works, use"
+                " disconnect()."
+            )
+        if server.sending and not server.reading:
+            return "it waits in send(), for a client that has stopped reading."
+        if server.waits_for_client and not server.gone:
+            return (
+                "it waits in receive(), and all that can come is the disconnect: the test has to"
+                " disconnect()."
+            )
+        return (
+            "it is at work. If it is to take that long, give exchange() a larger patience; if"
+            " something holds it up, the test has to let it go on."
+        )
+
+
+def _is_set(signal: Signal) -> bool:
+    """The app may have given the signal in its last tick, and the wait not have returned yet."""
+    is_set: Any = getattr(signal, "is_set", bool)
+    return bool(is_set())
+
+
+async def _wait_for(signal: Signal, patience: float) -> None:
+    wait: Any = getattr(signal, "wait", signal)
+    if isinstance(signal, threading.Event):
+        threads = anyio.CapacityLimiter(1)  # the app may use up all the others
+        await anyio.to_thread.run_sync(
+            signal.wait, patience, abandon_on_cancel=True, limiter=threads
+        )
+        return
+    awaitable = wait()
+    if not inspect.isawaitable(awaitable):
+        raise TypeError(
+            "until() takes an event, or an async function that returns when it is time;"
+            f" {signal!r} returned {awaitable!r}"
+        )
+    await awaitable

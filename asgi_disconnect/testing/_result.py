@@ -1,0 +1,48 @@
+"""What became of an exchange under test."""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from .._report import DisconnectReport
+
+Outcome = Literal[
+    "completed",
+    "failed",
+    "told",
+    "cancelled",
+    "overran",
+    "ignored",
+    "finished",
+    "uncalled",
+]
+"""What became of the app; `Result.outcome` says what each means."""
+
+
+@dataclass(frozen=True)
+class Result:
+    """What became of the app, once it has ended."""
+
+    outcome: Outcome
+    """What became of the app.
+
+    With its client there: ``completed``: the response was complete.  ``failed``: it ended before
+    that, with an exception or without one.
+
+    With its client gone before the response was complete: ``told``: `receive()` gave it the
+    disconnect or `send()` raised, and it ended in its own way.  ``cancelled``: it was cancelled, by
+    `DisconnectMiddleware` or by the server.  ``overran``: it still ran after `patience` seconds; or
+    the middleware says so (`DisconnectReport.outcome`).  ``ignored``: the middleware was not to
+    cancel it.  ``finished``: it ended by itself, neither told nor cancelled; an app without the
+    middleware that does not listen worked for nobody until then.  ``uncalled``: the server never
+    called it (daphne waits for the whole body).
+    """
+    status: int | None
+    """The response's status, if it had started while the client was there."""
+    body: bytes
+    """What the client got of the response's body."""
+    seconds: float
+    """Seconds that the app ran on after its client had left; 0 if it was over before."""
+    exception: Exception | None
+    """What the app raised to its server."""
+    report: DisconnectReport | None = field(repr=False)
+    """What `DisconnectMiddleware` reports, if one guards the app and the client left too early."""
