@@ -8,7 +8,7 @@ import anyio
 
 from ._departure.callbacks import Callback
 from ._departure.departure import Departure
-from ._exchange.http import Exchange
+from ._exchange.exchange import Exchange
 from ._options import Options
 
 T = TypeVar("T")

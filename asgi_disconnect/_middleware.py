@@ -8,10 +8,10 @@ from typing import Any, Final, Literal
 from ._application import as_single_callable
 from ._disconnect import Disconnect, current
 from ._exchange.headers import make_readable
-from ._exchange.http import Exchange
-from ._guards import guard_for_caller
+from ._exchange.http import HTTPExchange
+from ._guards.choice import guard_for_caller
 from ._options import Options, as_hooks
-from ._report import DisconnectReport, ReportedExchange, observers
+from ._report import DisconnectReport, ReportedHTTPExchange, observers
 from ._types import App, Receive, Scope, Send
 
 logger: logging.Logger = logging.getLogger("asgi_disconnect")
@@ -107,15 +107,20 @@ class DisconnectMiddleware:
         if scope.get("type") != "http" or SCOPE_KEY in scope:
             return await self.app(scope, receive, send)
         own_scope = {**scope}
-        make_readable(own_scope)
+        if make_readable(own_scope):
+            scope = {**own_scope}
         options = self._options
         if options.only is not None and not _chosen(options.only, own_scope):
             return await self.app(own_scope, receive, send)
         guard = guard_for_caller()
         if guard is None:
             return await self.app(own_scope, receive, send)
-        kind = ReportedExchange if options.on_disconnect or observers else Exchange
-        exchange = kind(options, guard, own_scope, receive, send)
+        exchange: HTTPExchange
+        if options.on_disconnect or observers:
+            exchange = ReportedHTTPExchange(options, guard, scope, receive, send)
+            exchange.reported_scope = own_scope
+        else:
+            exchange = HTTPExchange(options, guard, scope, receive, send)
         app = self.app
         if options.max_body_size is not None or options.buffer == "whole":
             app = functools.partial(_enter, exchange, options, app)
@@ -132,10 +137,10 @@ class DisconnectMiddleware:
 
 
 async def _enter(
-    exchange: Exchange, options: Options, app: App, scope: Scope, receive: Receive, send: Send
+    exchange: HTTPExchange, options: Options, app: App, scope: Scope, receive: Receive, send: Send
 ) -> Any:
     """Call `app`, if the request gets so far."""
-    if not exchange.accept_declared():
+    if not exchange.accept_declared_size():
         return None
     if options.buffer == "whole" and not await exchange.receive_whole():
         return None

@@ -30,6 +30,8 @@ class Options:
     on_disconnect: tuple[Callable[[Any], Any], ...] = ()
     disk_quota: DiskQuota = field(init=False, repr=False, compare=False)
     """Made here, since options are what all the exchanges of a middleware share."""
+    bounds_body: bool = field(init=False, repr=False, compare=False)
+    """Whether each piece of a body has to be looked at, before the app gets it."""
 
     def __post_init__(self) -> None:
         _check_flag("cancel", self.cancel)
@@ -39,6 +41,8 @@ class Options:
         _check_number("max_memory", self.max_memory, BYTES, "math.inf never to use the disk")
         _check_number("max_disk", self.max_disk, BYTES, "math.inf for no limit")
         object.__setattr__(self, "disk_quota", DiskQuota(self.max_disk))
+        bounds_body = self.max_body_size is not None or self.body_timeout is not None
+        object.__setattr__(self, "bounds_body", bounds_body)
         if self.max_body_size is not None:
             _check_number("max_body_size", self.max_body_size, BYTES, "None for no limit")
         if self.body_timeout is not None:

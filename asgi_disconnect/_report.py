@@ -6,16 +6,18 @@ import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import anyio
 
 from ._buffer.pieces import size_of_body
-from ._departure.departure import Cause, Guard, Outcome
-from ._exchange.headers import announces_body
-from ._exchange.http import Exchange
+from ._departure.departure import Cause, Outcome
+from ._exchange.exchange import Exchange, Phase
+from ._exchange.http import HTTPExchange
 from ._exchange.limits import Refused
 from ._exchange.response import NOT_STARTED
+from ._exchange.servers import is_gunicorns
+from ._guards.protocol import Guard
 from ._options import Options
 from ._types import Message, Receive, Scope, Send
 
@@ -23,8 +25,6 @@ logger: logging.Logger = logging.getLogger("asgi_disconnect")
 
 observers: list[Callable[[Any], object]] = []
 """Called with each report, beside the instances' own hooks: how `testing` and `check` look on."""
-
-Phase = Literal["receiving", "processing", "responding"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,10 +64,15 @@ class DisconnectReport:
     """
 
 
-class ReportedExchange(Exchange):
-    """An exchange that keeps count, and calls `hooks` if its client leaves before the end."""
+class Reported(Exchange):
+    """What is mixed into an exchange to keep count, and to call `hooks` if its client leaves."""
 
-    __slots__ = ("_bytes_sent", "_left_at", "_phase", "_scope", "_started", "_status")
+    reported_scope: Scope | None = None
+    """The app's scope, which refers to us: until the app has ended."""
+    _bytes_received = 0
+    _bytes_sent = 0
+    _status: int | None = None
+    _phase: Phase = "processing"
 
     def __init__(
         self,
@@ -77,22 +82,19 @@ class ReportedExchange(Exchange):
         receive: Receive,
         send: Send,
     ) -> None:
-        super().__init__(options, guard, scope, receive, send)
-        self._scope: Scope | None = scope
+        super().__init__(options, guard, scope, self._receive_counted, send)
+        self.receive_uncounted = receive
         self._started = self._left_at = time.monotonic()
-        self._phase: Phase = "processing"
-        self._bytes_sent = 0
-        self._status: int | None = None
 
-    async def _read(self) -> Message:
-        message = await super()._read()
-        self._received += size_of_body(message)
+    async def _receive_counted(self) -> Message:
+        message = await self.receive_uncounted()
+        self._bytes_received += size_of_body(message)
         return message
 
     async def send(self, message: Message) -> None:
         """The app's `send`."""
         dropped = self.departure_so_far is not None and self.departure_so_far.drops
-        await super().send(message)
+        await super().send(message)  # type: ignore[safe-super]
         if dropped:
             return
         if message.get("type") == "http.response.start":
@@ -100,28 +102,18 @@ class ReportedExchange(Exchange):
         elif message.get("type") == "http.response.body":
             self._bytes_sent += size_of_body(message)
 
-    def refuse(self, refused: Refused) -> bool:
-        """Answer in the app's stead, unless it has begun to."""
-        not_started = self._response is NOT_STARTED
-        premature = super().refuse(refused)
-        if premature and not_started:
-            self._status = refused.status
-        return premature
-
-    def _leave(self, disconnect: Message, cause: Cause, *, told: bool = False) -> bool:
-        if self._disconnect is not None:  # it has been said before, by `send`
-            return False
-        self._left_at = time.monotonic()
-        if self._response is not NOT_STARTED:
-            self._phase = "responding"
-        elif not self._request_complete and announces_body(self._headers):
-            self._phase = "receiving"
-        return super()._leave(disconnect, cause, told=told)
+    def latch(self, disconnect: Message, cause: Cause, *, told: bool = False) -> bool:
+        """The client has left."""
+        if self.disconnect is None:  # else it has been said before, by `send`
+            self._left_at = time.monotonic()
+            self._phase = self.phase
+        return super().latch(disconnect, cause, told=told)
 
     def close(self, error: BaseException | None = None) -> None:
         """The app has ended, and the watcher is about to."""
         super().close(error)
-        scope, self._scope = self._scope, None  # which refers to us
+        self.server_receive = self.receive_uncounted  # the other refers to us
+        scope, self.reported_scope = self.reported_scope, None
         if scope is None or self.departure_so_far is None or self.departure_so_far.cause is None:
             return
         now = time.monotonic()
@@ -132,12 +124,27 @@ class ReportedExchange(Exchange):
             cause=self.departure_so_far.cause,
             seconds_since_start=now - self._started,
             seconds_to_end=now - self._left_at,
-            bytes_received=self._received,
+            bytes_received=self._bytes_received,
             bytes_sent=self._bytes_sent,
             status=self._status,
             exception=error,
         )
-        self._guard.start(functools.partial(_call_hooks, report, self._options), finish=True)
+        self.guard.start(functools.partial(_call_hooks, report, self.options), finish=True)
+
+
+class ReportedHTTPExchange(Reported, HTTPExchange):
+    """An HTTP exchange of which an operator hears if its client leaves before the end."""
+
+    def _server_is_gunicorn(self) -> bool:
+        return is_gunicorns(self.receive_uncounted)
+
+    def refuse(self, refused: Refused) -> bool:
+        """Answer in the app's stead, unless it has begun to."""
+        not_started = self.response is NOT_STARTED
+        premature = super().refuse(refused)
+        if premature and not_started:
+            self._status = refused.status
+        return premature
 
 
 async def _call_hooks(report: DisconnectReport, options: Options) -> None:

@@ -1,12 +1,13 @@
 """What every test runs on."""
 
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import pytest
 
 from asgi_disconnect._guards import records, try_out
 
-_HIDDEN: dict[Any, Any] = {}
+_HIDDEN: WeakKeyDictionary[Any, Any] = WeakKeyDictionary()
 
 BACKENDS = [
     pytest.param(("asyncio", {"use_uvloop": False}), id="asyncio"),

@@ -7,13 +7,14 @@ outside; so an app that listens gets `grace` seconds, and one that does not is c
 
 import functools
 import threading
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from contextvars import Context, copy_context
-from typing import Any, Final, Literal, Protocol
+from typing import Final, Literal, Protocol
 
 import anyio
 from anyio.lowlevel import checkpoint
 
+from .._guards.protocol import Guard
 from .._options import Options
 from .callbacks import Callback, call_in_time
 
@@ -46,44 +47,6 @@ class Departing(Protocol):
     def listens(self) -> bool:
         """The app waits for messages, and comes to the disconnect when it has read the others."""
         ...
-
-
-class Guard(Protocol):
-    """The part that runs tasks."""
-
-    def start(
-        self, function: Callable[[], Coroutine[Any, Any, None]], *, finish: bool = False
-    ) -> bool:
-        """Run `function` beside the app: until the app ends, or, with `finish`, to its own end.
-
-        False if that is too late: the app has ended, or nothing can be awaited any more.
-        """
-        ...
-
-    def call_soon(self, function: Callable[[], object]) -> None:
-        """Call `function` in the next tick, if the app still runs."""
-
-    def call_threadsafe(self, function: Callable[[], object]) -> None:
-        """Call `function` on the loop's thread, whatever thread this is."""
-
-    async def app_waits(self) -> None:
-        """Return when the app has stood still for a tick, or after some."""
-
-    async def cancel_app(self) -> None:
-        """Cancel the app, once where that can be had, and return when it has been reached."""
-
-    async def cancel_for_good(self) -> None:
-        """Cancel the app at every await from now on, until it ends."""
-
-    def cancel_groups_once(self, timeout: float, overran: Callable[[], object]) -> None:
-        """Have each task of the app's own task groups cancelled once, where that can be had.
-
-        For `timeout` seconds at most; then they are cancelled at every await, and `overran` is
-        called.
-        """
-
-    async def checkpoint(self) -> None:
-        """Called by the app itself: be reached here by a cancellation that has not reached it."""
 
 
 class Departure:

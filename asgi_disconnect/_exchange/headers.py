@@ -16,15 +16,17 @@ _DIGITS: Final = sys.int_info.str_digits_check_threshold
 """So many digits `int()` reads whatever its limit is set to."""
 
 
-def make_readable(scope: Scope) -> None:
-    """Replace headers that cannot be read twice by a list of pairs.
+def make_readable(scope: Scope) -> bool:
+    """Replace headers that cannot be read twice by a list of pairs; true if that was needed.
 
     `scope` is our copy.  Servers give lists of tuples or lists throughout, which are left as they
     are: looking at the first of them tells, and costs less than a pass.
     """
     headers: Any = scope.get("headers", ())
-    if type(headers) not in _PLAIN or (headers and type(headers[0]) not in _PLAIN):
-        scope["headers"] = [tuple(pair) for pair in headers]
+    if type(headers) in _PLAIN and (not headers or type(headers[0]) in _PLAIN):
+        return False
+    scope["headers"] = [tuple(pair) for pair in headers]
+    return True
 
 
 def expects_continue(headers: Iterable[Any]) -> bool:

@@ -24,35 +24,27 @@ _OURS: Final = "the client has left"
 class FastGuard(AsyncioGuard):
     """Runs one app on an asyncio and an anyio whose records can be read."""
 
-    __slots__ = (
-        "_asked",
-        "_follows",
-        "_groups",
-        "_outside",
-        "_patient_until",
-        "_reached",
-        "_seen_foreign",
-    )
+    _reached: asyncio.Event | None = None
+    """Made when the app has to be cancelled; set when it has been."""
+    _groups: SparedTasks | None = None
+    _follows_app = False
+    _seen_foreign = False
+    _patient_until = 0.0
 
     def __init__(self, task: "asyncio.Task[Any]", loop: asyncio.AbstractEventLoop) -> None:
         # Not by `super()`, which is a call more for each request.
-        self._task = task
-        self._loop = loop
-        self._children = self._finishing = ()
-        self._closed = self._follows = self._seen_foreign = False
-        self._cancellations = task.cancelling()
+        self.task = task
+        self.loop = loop
+        self._cancellations_before = task.cancelling()
         # The scope around us, if any: a shield of its is not the app's.
         self._outside = records.innermost_scope(task)
-        self._asked = 0  # cancellations of ours that the app has not taken back
-        self._reached: asyncio.Event | None = None  # made when the app is to be cancelled
-        self._groups: SparedTasks | None = None
 
     async def app_waits(self) -> None:
         """Return when the app's task has stood still for a tick, or after some."""
-        before = records.awaited_by(self._task)
+        before = records.awaited_by(self.task)
         for _ in range(TICKS_OF_A_BUSY_APP):
             await asyncio.sleep(0)
-            now = records.awaited_by(self._task)
+            now = records.awaited_by(self.task)
             if now is before and now is not None and not now.done():
                 return
             before = now
@@ -64,17 +56,17 @@ class FastGuard(AsyncioGuard):
         would be lost, it is cancelled later.
         """
         self._reached = asyncio.Event()
-        self._patient_until = self._loop.time() + PATIENCE
+        self._patient_until = self.loop.time() + PATIENCE
         self._cancel_when_still()
         await self._reached.wait()
 
     def _cancel_when_still(self, _: object = None) -> None:
         """Cancel the app, or look again when it has run: neither can change before that."""
-        if self._closed or not self._is_to_be_cancelled():
+        if self._ended or not self._is_to_be_cancelled():
             return
-        busy = records.is_about_to_run(self._task) and self._loop.time() < self._patient_until
-        if busy or records.is_shielded(self._task, self._outside):
-            records.call_after_step(self._task, self._cancel_when_still)
+        busy = records.is_about_to_run(self.task) and self.loop.time() < self._patient_until
+        if busy or records.is_shielded(self.task, self._outside):
+            records.call_after_step(self.task, self._cancel_when_still)
         else:
             self._cancel()
 
@@ -84,30 +76,30 @@ class FastGuard(AsyncioGuard):
     def _cancel(self) -> None:
         assert self._reached is not None
         self._reached.set()
-        self._asked += 1
-        self._task.cancel(_OURS)
+        self._own_cancellations += 1
+        self.task.cancel(_OURS)
         self._follow_app()
 
     async def checkpoint(self) -> None:
         """Called by the app itself: be reached here by a cancellation that has not reached it."""
         if (
             self._is_to_be_cancelled()
-            and asyncio.current_task() is self._task
-            and not records.is_shielded(self._task, self._outside)
+            and asyncio.current_task() is self.task
+            and not records.is_shielded(self.task, self._outside)
         ):
             self._cancel()
         await asyncio.sleep(0)
 
     def cancel_groups_once(self, timeout: float, overran: Callable[[], object]) -> None:
         """Have the tasks of the app's own task groups cancelled once."""
-        if self._closed or not try_out.can_spare_groups():
+        if self._ended or not try_out.can_spare_groups():
             return
-        if records.innermost_scope(self._task) is self._outside:
+        if records.innermost_scope(self.task) is self._outside:
             return  # mostly the app is in none, and so has no group
         if self._groups is None:
             self._groups = SparedTasks(
-                self._task,
-                self._loop,
+                self.task,
+                self.loop,
                 self._outside,
                 _OURS,
                 timeout,
@@ -119,44 +111,46 @@ class FastGuard(AsyncioGuard):
 
     def _follow_app(self) -> None:
         """Look at the app after each of its steps, from now on."""
-        if not self._follows:
-            self._follows = True
-            records.call_after_step(self._task, self._look_at_app)
+        if not self._follows_app:
+            self._follows_app = True
+            records.call_after_step(self.task, self._look_at_app)
 
     def _look_at_app(self, _: object = None) -> None:
-        if self._closed:
+        if self._ended:
             return
         # asyncio lets an app take a cancellation back, and go on.
-        self._asked = min(self._asked, max(self._uncounted_cancellations(), 0))
+        self._own_cancellations = min(
+            self._own_cancellations, max(self._uncounted_cancellations(), 0)
+        )
         if self._cancelled_by_others():
             self._seen_foreign = True
             if self._groups is not None:
                 self._groups.end()
-        records.call_after_step(self._task, self._look_at_app)
+        records.call_after_step(self.task, self._look_at_app)
 
     def _uncounted_cancellations(self) -> int:
         """How often the app's task has been cancelled by us or somebody else."""
-        by_scopes = records.cancellations_by_scopes(self._task, self._outside)
-        return self._task.cancelling() - self._cancellations - by_scopes
+        by_scopes = records.cancellations_by_scopes(self.task, self._outside)
+        return self.task.cancelling() - self._cancellations_before - by_scopes
 
     def _cancelled_by_others(self) -> bool:
-        return self._uncounted_cancellations() > self._asked
+        return self._uncounted_cancellations() > self._own_cancellations
 
     def _is_foreign(self, error: asyncio.CancelledError) -> bool:
         # anyio may take one back too many: what a task of a group has left to take back is added
         # to its host's (4.16).
-        foreign = self._seen_foreign or self._foreign_cancellations() > 0
+        foreign = self._seen_foreign or self.foreign_cancellations() > 0
         return foreign and _OURS not in error.args
 
     def _is_scope_around_us_cancelled(self) -> bool:
         return records.is_cancelled(self._outside)
 
-    def _let_go_of_app(self) -> None:
+    def _take_back_cancellations(self) -> None:
         if self._groups is not None:
             self._groups.close()
             self._groups = None
-        super()._let_go_of_app()
+        super()._take_back_cancellations()
 
-    def _shield(self) -> contextlib.AbstractContextManager[object]:
+    def shield(self) -> contextlib.AbstractContextManager[object]:
         # Mostly no scope is around us, and so none can cancel us at each await.
-        return contextlib.nullcontext() if self._outside is None else super()._shield()
+        return contextlib.nullcontext() if self._outside is None else super().shield()

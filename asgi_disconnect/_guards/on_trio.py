@@ -15,8 +15,8 @@ import trio
 from anyio.abc import TaskGroup
 from anyio.lowlevel import checkpoint
 
-from .._exchange.http import Exchange
 from .._types import App, Scope
+from .protocol import Guarded
 
 logger: logging.Logger = logging.getLogger("asgi_disconnect")
 
@@ -44,7 +44,7 @@ class TrioGuard:
         self._closed = False
         self._token = trio.lowlevel.current_trio_token()
 
-    async def run(self, exchange: Exchange, app: App, scope: Scope, watch_after: float) -> Any:
+    async def run(self, exchange: Guarded, app: App, scope: Scope, watch_after: float) -> Any:
         """Call `app` and return what it returns, or None if it was abandoned."""
 
         async def wait_until_due() -> None:

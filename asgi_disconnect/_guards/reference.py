@@ -19,10 +19,10 @@ from typing import Any, Final
 
 import anyio
 
-from .._exchange.http import Exchange
 from .._types import App, Receive, Scope, Send
 from .groups import PATIENCE
 from .on_asyncio import TICKS_OF_A_BUSY_APP, AsyncioGuard
+from .protocol import Guarded
 
 _OURS: Final = "the client has left, and the app is never still"
 
@@ -36,8 +36,6 @@ _PAUSES: Final = (0.0, 0.0, 0.001, 0.002, 0.005, 0.01, 0.02)
 class ReferenceGuard(AsyncioGuard):
     """Runs one app between two cancel scopes."""
 
-    __slots__ = ("_info", "_inner", "_outer", "_taken_back", "_to_be_cancelled")
-
     def __init__(self, task: "asyncio.Task[Any]", loop: asyncio.AbstractEventLoop) -> None:
         super().__init__(task, loop)
         self._outer = anyio.CancelScope()
@@ -45,7 +43,7 @@ class ReferenceGuard(AsyncioGuard):
         self._info = anyio.get_current_task()
         self._to_be_cancelled = self._taken_back = False
 
-    async def run(self, exchange: Exchange, app: App, scope: Scope, watch_after: float) -> Any:
+    async def run(self, exchange: Guarded, app: App, scope: Scope, watch_after: float) -> Any:
         """Call `app` and return what it returns, or None if it was abandoned."""
 
         async def between_scopes(scope: Scope, receive: Receive, send: Send) -> Any:
@@ -56,10 +54,10 @@ class ReferenceGuard(AsyncioGuard):
 
     async def app_waits(self) -> None:
         """Return when the app's task has stood still for a tick, or after some."""
-        before, _ = _position_of(self._task)
+        before, _ = _position_of(self.task)
         for _ in range(TICKS_OF_A_BUSY_APP):
             await asyncio.sleep(0)
-            now, futures = _position_of(self._task)
+            now, futures = _position_of(self.task)
             if now == before and not all(future.done() for future in futures):
                 return
             before = now
@@ -67,41 +65,41 @@ class ReferenceGuard(AsyncioGuard):
     async def cancel_app(self) -> None:
         """Cancel the app once, outside its shields, and return when that has been done."""
         self._to_be_cancelled = True
-        before = self._task.cancelling()
+        before = self.task.cancelling()
         self._outer.cancel()
         self._inner.shield = True
-        self._to_be_cancelled = self._task.cancelling() == before
-        patient_until = self._loop.time() + PATIENCE
+        self._to_be_cancelled = self.task.cancelling() == before
+        patient_until = self.loop.time() + PATIENCE
         pauses = iter(_PAUSES)
         pause = 0.0
         while self._to_be_cancelled:
             pause = next(pauses, pause)
             await asyncio.sleep(pause)
             if self._to_be_cancelled:  # and was not reached in `checkpoint`
-                self._try_again(patient=self._loop.time() < patient_until)
+                self._try_again(patient=self.loop.time() < patient_until)
         await self._see_whether_it_is_taken_back()
 
     async def _see_whether_it_is_taken_back(self) -> None:
         """asyncio lets an app take a cancellation back, mostly as soon as it comes, and go on."""
-        reached = self._task.cancelling()
+        reached = self.task.cancelling()
         for _ in range(_TICKS_TO_TAKE_IT_BACK):
             await asyncio.sleep(0)
-            if self._task.cancelling() < reached:
+            if self.task.cancelling() < reached:
                 self._taken_back = True
 
     def _try_again(self, *, patient: bool) -> None:
-        before = self._task.cancelling()
+        before = self.task.cancelling()
         self._inner.shield = False
         busy = self._info.has_pending_cancellation()  # else it is inside a shield of its own
         self._inner.shield = True
-        if busy and not patient and self._task.cancelling() == before:
-            self._asked += 1
-            self._task.cancel(_OURS)
-        self._to_be_cancelled = self._task.cancelling() == before
+        if busy and not patient and self.task.cancelling() == before:
+            self._own_cancellations += 1
+            self.task.cancel(_OURS)
+        self._to_be_cancelled = self.task.cancelling() == before
 
     async def checkpoint(self) -> None:
         """Called by the app itself: be reached here by a cancellation that has not reached it."""
-        if not self._to_be_cancelled or asyncio.current_task() is not self._task:
+        if not self._to_be_cancelled or asyncio.current_task() is not self.task:
             await asyncio.sleep(0)
             return
         self._inner.shield = False
@@ -119,7 +117,7 @@ class ReferenceGuard(AsyncioGuard):
     def _is_foreign(self, error: asyncio.CancelledError) -> bool:
         # What the outer scope has cancelled does not leave it, but for what others make of it, as
         # asyncio.TaskGroup does.
-        foreign = self._taken_back or self._foreign_cancellations() > 0
+        foreign = self._taken_back or self.foreign_cancellations() > 0
         return foreign and _OURS not in error.args
 
 

@@ -11,7 +11,7 @@ import anyio
 import pytest
 
 from asgi_disconnect import DisconnectMiddleware
-from asgi_disconnect import _guards as guards
+from asgi_disconnect._guards import choice as guards
 from asgi_disconnect._guards import records, try_out
 from asgi_disconnect._guards.fast import FastGuard
 from asgi_disconnect._guards.reference import ReferenceGuard
@@ -127,4 +127,4 @@ async def test_an_anyio_whose_back_end_is_elsewhere_is_imported_all_the_same(
 
 
 async def test_a_task_that_keeps_its_complaint_elsewhere_is_left_as_it_is() -> None:
-    records.say_nothing_of(object())  # type: ignore[arg-type]
+    records.suppress_destroyed_warning(object())  # type: ignore[arg-type]

@@ -9,7 +9,7 @@ import pytest
 
 from asgi_disconnect import DisconnectMiddleware
 from asgi_disconnect._buffer.spool import Spool
-from asgi_disconnect._exchange import http as exchange
+from asgi_disconnect._exchange import answer
 from asgi_disconnect._exchange.headers import announces_body
 
 from .scripted import DISCONNECT, HUNG, LAST, MORE, REQUEST, START, Server, http_scope, piece, ticks
@@ -296,7 +296,7 @@ async def test_a_client_that_does_not_take_the_refusal_does_not_hold_the_exchang
         async def send(self, message: Any) -> None:
             await anyio.sleep_forever()
 
-    monkeypatch.setattr(exchange, "ANSWER_TIMEOUT", 0.05)
+    monkeypatch.setattr(answer, "ANSWER_TIMEOUT", 0.05)
     app = Working()
     for scope in (http_scope(), declared(99)):
         assert await Stuck(piece(bytes(11))).run(app, scope, max_body_size=10) is None

@@ -23,7 +23,7 @@ from asgi_disconnect import DisconnectMiddleware
 from asgi_disconnect._buffer.body import Body
 from asgi_disconnect._buffer.pieces import OVERHEAD
 from asgi_disconnect._buffer.spool import Spool
-from asgi_disconnect._exchange import http as exchange
+from asgi_disconnect._exchange import body_watcher
 
 from .scripted import DISCONNECT, HUNG, Server, http_scope, piece, ticks
 
@@ -348,7 +348,7 @@ def test_the_app_gets_what_the_server_gave(
         original_read: Any = Spool._read
         patch.setattr(Spool, "_write", write)
         patch.setattr(Spool, "_read", read)
-        patch.setattr(exchange, "Body", CountedBody)
+        patch.setattr(body_watcher, "Body", CountedBody)
         CountedBody.peak = CountedBody.paused = 0
 
         async def main() -> None:

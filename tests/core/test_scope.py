@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from asgi_disconnect import Disconnect, DisconnectMiddleware, current_disconnect
-from asgi_disconnect import _guards as guards
+from asgi_disconnect._guards import choice as guards
 
 from .scripted import LAST, REQUEST, START, Server, http_scope, ticks
 

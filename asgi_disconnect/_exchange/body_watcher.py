@@ -1,0 +1,84 @@
+"""Reads a request's body ahead of the app, within its bounds (contract §2)."""
+
+from collections.abc import Awaitable
+
+from .._buffer.body import Body
+from .._buffer.pieces import size_of_body
+from .._guards.protocol import Guard
+from .._types import Message
+from .exchange import Exchange
+from .limits import check_received, lost, receive_in_time
+from .reader import TABLE, WATCHER, Event
+from .watcher import Watcher, is_end_of_body
+
+
+class BodyWatcher(Watcher):
+    """The reading ahead of one request, in memory and on the disk."""
+
+    __slots__ = ("received",)
+
+    unread: Body | None
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.received: int = 0
+        """Bytes of the body that the watcher has read."""
+
+    async def receive_whole(self, exchange: Exchange) -> bool:
+        """Read the whole body ahead of the app, or as much of it as there is room for.
+
+        False if the client left before its end.
+        """
+        exchange.start_watching()
+        while not exchange.request_complete and exchange.reader is WATCHER:
+            await self.wait_for_news()
+        return exchange.request_complete or exchange.disconnect is None
+
+    def next_message(self, exchange: Exchange) -> Awaitable[Message]:
+        """Read one message from the server, in time where there is a bound."""
+        if exchange.request_complete or exchange.options.body_timeout is None:
+            return exchange.server_receive()
+        return receive_in_time(exchange.server_receive, exchange.options)
+
+    def keep(self, message: Message, exchange: Exchange) -> bool:
+        """Keep `message` in memory; raises `Refused` if the body is too large."""
+        if self.unread is None:
+            self.unread = Body(exchange.options.max_memory)
+        if not exchange.request_complete and message.get("type") == "http.request":
+            self.received += size_of_body(message)
+            check_received(self.received, exchange.options)
+        return self.unread.append(message)
+
+    async def make_room(self, message: Message, exchange: Exchange) -> None:
+        """Keep `message` on the disk, or beyond the bound; then wait until there is room."""
+        unread = self.unread
+        assert unread is not None
+        if await unread.spill(message, exchange.options.disk_quota):
+            return
+        # Where the body is complete, only the disconnect is to come.
+        if exchange.request_complete or is_end_of_body(message):
+            return
+        paused = self.pause(exchange)
+        try:
+            if paused:
+                await unread.wait_for_room(message, exchange.guard.call_threadsafe)
+        finally:
+            exchange.reader = TABLE[exchange.reader][Event.ROOM]
+
+    async def load(self, exchange: Exchange) -> None:
+        """Bring the next bytes from the disk."""
+        assert self.unread is not None
+        try:
+            await self.unread.load()
+        except OSError as error:
+            if exchange.refuse(lost(error)):
+                exchange.guard.start(exchange.carry_out_departure)
+
+    def close(self, guard: Guard) -> None:
+        """The exchange is over: what is on the disk is deleted."""
+        super().close(guard)
+        unread = self.unread
+        if unread is not None and unread.spooled:
+            started = guard.start(unread.aclose, finish=True)
+            if not started:
+                unread.close()

@@ -1,0 +1,231 @@
+"""One exchange, as far as HTTP and WebSockets are alike: the way of its messages.
+
+While nothing watches, the app's `receive()` goes straight to the server's, which is what makes a
+quick exchange cheap; from the moment that the watcher runs, the app is served from what the watcher
+has read (contract §2).  So this class holds only what every exchange needs.  Whatever a quick one
+never changes is a default of the class, and costs it nothing; whatever it never makes is an object
+of its own: the `Watcher`, which reads ahead, and the `Departure`, which decides what becomes of the
+app.
+"""
+
+import functools
+import threading
+from abc import ABC, abstractmethod
+from typing import ClassVar, Final, Literal, Protocol
+
+from .._departure.departure import Cause, Departure
+from .._guards.protocol import Guard
+from .._options import Options
+from .._types import Message, Receive, Scope, Send
+from .limits import Refused
+from .reader import BETWEEN, HELD, IDLE, TABLE, WATCHER, WATCHER_READS, Event, Reader
+
+_ASKED: Final = Event.ASKED
+_DONE: Final = Event.DONE
+
+Phase = Literal["receiving", "processing", "responding"]
+"""What a departure interrupts: receiving the body, processing, or the response."""
+
+_creating = threading.Lock()
+
+
+class ReadAhead(Protocol):
+    """What is read ahead of the app: a `Watcher`.  It does not refer to its exchange."""
+
+    @property
+    def waiting(self) -> int:
+        """How many calls of the app's `receive()` wait."""
+        ...
+
+    async def receive(self, exchange: "Exchange") -> Message | None:
+        """The app's next message; None if the app has to read it from the server by itself."""
+
+    async def watch(self, exchange: "Exchange") -> None:
+        """Read ahead of the app until the client has left."""
+
+    async def wait_for_news(self) -> None:
+        """Return when a message has come, or what else changes what there is to read."""
+
+    def wake_waiters(self) -> None:
+        """Have all who wait look again."""
+
+    def close(self, guard: Guard) -> None:
+        """The exchange is over."""
+
+
+class Exchange(ABC):
+    """What passes between the server and the app, until the app ends."""
+
+    disconnect_type: ClassVar[str]
+    """The type of the message that says that the client has left."""
+
+    reader: Reader = IDLE
+    """Who reads the server's `receive`."""
+    watcher: ReadAhead | None = None
+    disconnect: Message | None = None
+    """What the app is given once the client has left."""
+    departure_so_far: Departure | None = None
+    """The client's departure, if it has happened or anybody has asked for it."""
+    has_asked: bool = False
+    """The app has called `receive()`."""
+    request_complete: bool = False
+    """The end of the request's body has been read."""
+    over: bool = False
+    """The app has ended."""
+
+    def __init__(
+        self, options: Options, guard: Guard, scope: Scope, receive: Receive, send: Send
+    ) -> None:
+        self.options = options
+        self.guard = guard
+        self.scope = scope  # the server's: the app's refers to us
+        self.server_receive = receive
+        self.server_send = send
+
+    @property
+    @abstractmethod
+    def complete(self) -> bool:
+        """The app has sent its last message: nothing is cancelled any more."""
+
+    @property
+    @abstractmethod
+    def phase(self) -> Phase:
+        """What a departure interrupts now."""
+
+    @property
+    def abandoned(self) -> bool:
+        """What the app raises is not the server's to hear of."""
+        return self.departure_so_far is not None and self.departure_so_far.abandoned
+
+    @property
+    def listens(self) -> bool:
+        """A call of the app's `receive()` waits, be it for what is on the disk before the end."""
+        return self.watcher is not None and self.watcher.waiting > 0
+
+    @property
+    def departure(self) -> Departure:
+        """The client's departure, which may not have happened.  From any thread."""
+        if self.departure_so_far is None:
+            with _creating:
+                if self.departure_so_far is None:
+                    self.departure_so_far = self._make_departure()
+        return self.departure_so_far
+
+    def _make_departure(self) -> Departure:
+        return Departure(self.options, self.guard)
+
+    @abstractmethod
+    async def send(self, message: Message) -> None:
+        """The app's `send`."""
+
+    @abstractmethod
+    def get_watcher(self) -> ReadAhead:
+        """The watcher, which is made when it is first needed."""
+
+    def refuse(self, refused: Refused) -> bool:
+        """Answer in the app's stead: where a message cannot be accepted."""
+        raise refused
+
+    async def receive(self) -> Message:
+        """The app's `receive`."""
+        if self.watcher is not None or self.reader is not IDLE or self.must_be_watched():
+            unread = await self.get_watcher().receive(self)
+            if unread is not None:
+                return unread
+        # Nothing is unread, and nobody reads: the app does, by this call.
+        self.has_asked = True
+        self.reader = TABLE[self.reader][_ASKED]
+        try:
+            message = await self.server_receive()
+        except BaseException:
+            self.end_read()
+            raise
+        kind = message.get("type")
+        if kind == self.disconnect_type:
+            self.leave(message, "disconnect", told=True)
+        else:
+            if kind == "http.request" and not message.get("more_body"):
+                self.request_complete = True
+            self.end_read()
+        return message
+
+    def must_be_watched(self) -> bool:
+        """Whether what the app asks for is the watcher's to read, and not the app's."""
+        return False
+
+    def end_read(self) -> None:
+        """A call of the server's `receive` has ended."""
+        self.reader = TABLE[self.reader][_DONE]
+        if self.reader is BETWEEN:
+            self.guard.call_soon(self._watch_if_app_has_not_asked)
+        if self.watcher is not None:
+            self.watcher.wake_waiters()
+
+    def _watch_if_app_has_not_asked(self) -> None:
+        if self.reader is BETWEEN:
+            self.start_watching()
+
+    def due(self) -> None:
+        """It is time to watch: `watch_after` seconds have passed, and the app still runs."""
+        if self.complete or self.over:
+            return
+        untouched = self.reader is HELD or (self.reader is IDLE and not self.has_asked)
+        if untouched and self._app_must_ask_first():
+            self.reader = TABLE[self.reader][Event.DUE_LATER]
+        else:
+            self.start_watching()
+
+    @abstractmethod
+    def _app_must_ask_first(self) -> bool:
+        """Whether nothing may be read before the app has called `receive()`."""
+
+    def start_watching(self) -> None:
+        """Read ahead of the app, as soon as nobody else reads."""
+        before = self.reader
+        self.reader = TABLE[before][Event.DUE]
+        if self.reader is WATCHER and before is not WATCHER:
+            self.guard.start(functools.partial(self.get_watcher().watch, self))
+
+    def leave(self, disconnect: Message, cause: Cause, *, told: bool = False) -> None:
+        """Latch the client's departure, and do to the app what it asks for, in a task."""
+        if self.latch(disconnect, cause, told=told):
+            self.guard.start(self.carry_out_departure)
+
+    def latch(self, disconnect: Message, cause: Cause, *, told: bool = False) -> bool:
+        """The client has left: uvicorn and granian say so again and again, the others once.
+
+        True if that is premature, and the departure is to be carried out.
+        """
+        if self.disconnect is not None:
+            return False
+        self.reader = TABLE[self.reader][Event.DISCONNECT]
+        self.disconnect = disconnect
+        premature = not self.complete
+        if premature:
+            self.departure.happen(cause, told=told)
+        if self.watcher is not None:
+            self.watcher.wake_waiters()
+        return premature
+
+    async def carry_out_departure(self) -> None:
+        """Do to the app what its client's departure asks for."""
+        await self.departure.carry_out(self)
+
+    def close(self, error: BaseException | None = None) -> None:
+        """The app has ended, and the watcher is about to.
+
+        With `error`, unless that is a cancellation of ours; it is not kept here, since its
+        traceback refers to us.
+        """
+        self.over = True
+        if self.reader is not IDLE:
+            self.reader = TABLE[self.reader][Event.CLOSE]
+        if self.departure_so_far is not None:
+            self.departure_so_far.close()
+        if self.watcher is not None:
+            self.watcher.close(self.guard)
+
+    def closed(self) -> None:
+        """The watcher has ended.  What the app left behind talks to the server as if unguarded."""
+        if self.reader in WATCHER_READS:
+            self.end_read()

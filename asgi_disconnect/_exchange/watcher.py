@@ -1,0 +1,172 @@
+"""Reads the server's `receive` ahead of the app, so that the client is seen to leave.
+
+Contract §2.  A watcher is made when watching begins, or when a call of the app's `receive()` has to
+wait for what another call brings.  It holds what has been read and not yet taken, and the app's
+`receive()` is served from that.  Who reads, the watcher or the app itself, is a state in `reader`.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Awaitable
+from typing import Protocol
+
+import anyio
+from anyio.lowlevel import checkpoint
+
+from .._guards.protocol import Guard
+from .._types import Message
+from .exchange import Exchange
+from .limits import Refused
+from .reader import BETWEEN, FAILED, HELD, IDLE, TABLE, WATCHER, WATCHER_READS, Event, Reader
+
+
+class Unread(Protocol):
+    """What has been read and not yet taken: first in, first out."""
+
+    def __bool__(self) -> bool: ...
+
+    def pop(self) -> Message | None:
+        """Take the oldest message; None if it has to be loaded first."""
+
+
+class Watcher(ABC):
+    """The reading ahead of one exchange."""
+
+    __slots__ = ("_failure", "_news", "unread", "waiting")
+
+    def __init__(self) -> None:
+        self._failure: BaseException | None = None
+        self._news: anyio.Event | None = None
+        self.unread: Unread | None = None
+        self.waiting: int = 0
+        """How many calls of the app's `receive()` wait."""
+
+    async def receive(self, exchange: Exchange) -> Message | None:
+        """The app's next message; None if the app has to read it from the server by itself."""
+        while True:
+            if self.unread:
+                message = self.unread.pop()
+                if message is not None:
+                    return message
+                self.waiting += 1
+                try:
+                    await self.load(exchange)
+                finally:
+                    self.waiting -= 1
+                continue
+            reader = exchange.reader
+            if reader is IDLE or reader is BETWEEN or reader is HELD:
+                if not exchange.must_be_watched():
+                    return None
+                exchange.start_watching()
+            elif exchange.disconnect is not None:
+                # No checkpoint: whoever polls inside a cancelled scope must see it.
+                if exchange.departure_so_far is not None:
+                    exchange.departure_so_far.tell()
+                return exchange.disconnect
+            elif reader is FAILED:
+                assert self._failure is not None
+                raise self._failure
+            # Another call of the app's or the watcher reads: wait for what it brings.
+            self.waiting += 1
+            try:
+                await self.wait_for_news()
+            finally:
+                self.waiting -= 1
+
+    async def watch(self, exchange: Exchange) -> None:
+        """Read ahead of the app until the client has left.
+
+        One coroutine, and nothing made before there is something to keep: ten thousand exchanges
+        may be in here at once.
+        """
+        premature = False
+        try:
+            while exchange.reader is WATCHER:
+                message = await self.next_message(exchange)
+                if message.get("type") == exchange.disconnect_type:
+                    premature = exchange.latch(message, "disconnect")
+                    break
+                if exchange.disconnect is not None:  # since this call began
+                    continue
+                app_lags = bool(self.unread)
+                if not self.keep(message, exchange):
+                    await self.make_room(message, exchange)
+                if exchange.request_complete:
+                    # There is nothing to wait for but the disconnect.  A test double that answers
+                    # every call at once must not be read for ever.
+                    exchange.reader = TABLE[exchange.reader][Event.SURPLUS]
+                    self.wake_waiters()
+                    break  # at once: the next tick may start a watcher anew
+                exchange.request_complete = is_end_of_body(message)
+                self.wake_waiters()
+                if app_lags:  # or has not had its turn: the same for one that never ends the body
+                    await checkpoint()
+        except Refused as refused:
+            premature = exchange.refuse(refused)
+        except BaseException as error:
+            if _is_end(error, exchange):
+                if exchange.reader in WATCHER_READS:
+                    exchange.end_read()
+                raise
+            exchange.reader = TABLE[exchange.reader][Event.FAILURE]
+            if exchange.reader is FAILED:
+                self._failure = error
+            self.wake_waiters()
+            if isinstance(error, (KeyboardInterrupt, SystemExit)):  # the loop's to hear of
+                raise
+        if exchange.reader is Reader.WATCHER_LATE:
+            exchange.end_read()
+        if premature:
+            await exchange.carry_out_departure()
+
+    def next_message(self, exchange: Exchange) -> Awaitable[Message]:
+        """Read one message from the server."""
+        return exchange.server_receive()
+
+    @abstractmethod
+    def keep(self, message: Message, exchange: Exchange) -> bool:
+        """Keep `message` for the app; false if `make_room()` has to be awaited for it."""
+
+    @abstractmethod
+    async def make_room(self, message: Message, exchange: Exchange) -> None:
+        """Keep `message` and return when more can be read."""
+
+    @abstractmethod
+    async def load(self, exchange: Exchange) -> None:
+        """Bring what is unread to where it can be taken."""
+
+    def pause(self, exchange: Exchange) -> bool:
+        """Stop reading for want of room; false if there is nothing left to read anyway."""
+        exchange.reader = TABLE[exchange.reader][Event.FULL]
+        self.wake_waiters()
+        return exchange.reader is Reader.PAUSED
+
+    async def wait_for_news(self) -> None:
+        """Return when a message has come, or what else changes what there is to read."""
+        if self._news is None:
+            self._news = anyio.Event()
+        await self._news.wait()
+
+    def wake_waiters(self) -> None:
+        """Have all who wait look again."""
+        if self._news is not None:
+            self._news.set()
+            self._news = None
+
+    def close(self, guard: Guard) -> None:
+        """The exchange is over."""
+        self._failure = None
+
+
+def is_end_of_body(message: Message) -> bool:
+    """Whether `message` is the last of a request's body."""
+    return message.get("type") == "http.request" and not message.get("more_body")
+
+
+def _is_end(error: BaseException, exchange: Exchange) -> bool:
+    """Whether `error` is not the server's: the exchange is over, or the loop shut down."""
+    if isinstance(error, Exception):
+        return False
+    if exchange.reader is Reader.WATCHER_ENDS or isinstance(error, GeneratorExit):
+        return True
+    return isinstance(error, anyio.get_cancelled_exc_class())

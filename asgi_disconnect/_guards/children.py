@@ -1,0 +1,153 @@
+"""The tasks that run beside one app on asyncio: started when they are needed, gone at its end."""
+
+import asyncio
+import contextlib
+from collections.abc import Coroutine
+from contextlib import AbstractContextManager
+from typing import Any, Final, Protocol
+
+import anyio
+
+from .records import suppress_destroyed_warning
+
+_TICKS_TO_END: Final = 10
+"""Turns of the loop that a hook or a callback has to end, once it has been cut short."""
+
+Tasks = tuple["asyncio.Task[None]", ...]
+
+_left_behind: Final[set["asyncio.Task[None]"]] = set()
+"""Hooks and callbacks that would not be cut short; a loop itself refers to its tasks weakly."""
+
+
+class CallersTask(Protocol):
+    """What there is to know of the task in which the app runs: an `AsyncioGuard`."""
+
+    @property
+    def task(self) -> "asyncio.Task[Any]":
+        """The task itself."""
+        ...
+
+    @property
+    def loop(self) -> asyncio.AbstractEventLoop:
+        """Its loop."""
+        ...
+
+    def foreign_cancellations(self) -> int:
+        """How often somebody else has cancelled the task since we began."""
+        ...
+
+    def shield(self) -> AbstractContextManager[object]:
+        """A shield for awaits of ours in the task."""
+        ...
+
+
+class Children:
+    """The tasks beside one app: those that end with it, and those that it waits for."""
+
+    __slots__ = ("_finishing", "_guard", "_running")
+
+    def __init__(self, guard: CallersTask) -> None:
+        self._guard = guard
+        self._running: Tasks = ()
+        self._finishing: Tasks = ()
+
+    def start(self, coroutine: Coroutine[Any, Any, None], *, finish: bool) -> None:
+        """Run `coroutine` until the app ends, or, with `finish`, to its own end."""
+        child = self._guard.loop.create_task(coroutine)
+        if finish:
+            self._finishing = (*_not_done(self._finishing), child)
+        else:
+            self._running = (*_not_done(self._running), child)
+
+    def cancel_without_waiting(self) -> None:
+        """Cancel all of them where nothing can be awaited."""
+        children = (*self._running, *self._finishing)
+        self._running = self._finishing = ()
+        for child in children:
+            suppress_destroyed_warning(child)
+        with contextlib.suppress(RuntimeError):  # the loop has been closed
+            for child in children:
+                child.cancel()
+
+    async def end(self, cancelled_before: int) -> None:
+        """Cancel those that end with the app; wait for the others unless somebody cancels us.
+
+        Raises a cancellation that comes while we wait.  One that was pending when the app ended
+        stays pending, as it would without us.  `cancelled_before` says how many had come by then.
+        """
+        guard = self._guard
+        for child in self._running:
+            child.cancel()
+        # What is left to finish has its first step in this time, whatever comes.
+        caught = await self._wait_shielded(self._running)
+        came = caught if caught and guard.foreign_cancellations() > cancelled_before else None
+        finishing = self._finishing
+        if not _are_done(finishing):
+            cut_short = bool(cancelled_before or came)
+            cut_short = cut_short or anyio.get_current_task().has_pending_cancellation()
+            while not cut_short:
+                try:
+                    await asyncio.wait(finishing)
+                    break
+                except asyncio.CancelledError as error:
+                    # It may be what is left of a cancellation of ours: see `_wait_shielded`.
+                    if guard.foreign_cancellations() > cancelled_before:
+                        came, cut_short = error, True
+            if cut_short:
+                for child in finishing:
+                    child.cancel()
+                await self._wait_shielded(finishing, _TICKS_TO_END)
+        for child in (*self._running, *finishing):
+            self._report_or_keep(child)
+        self._running = self._finishing = ()
+        if came is not None:
+            try:
+                raise came
+            finally:
+                del came, caught  # whose traceback refers to this frame
+        if caught is not None and cancelled_before:
+            # The caller's next await gets it, as if we had not awaited.
+            guard.task.cancel(*caught.args)
+            guard.task.uncancel()
+
+    async def _wait_shielded(
+        self, children: Tasks, ticks: int | None = None
+    ) -> asyncio.CancelledError | None:
+        """Wait until `children` are done, or for some ticks; return the cancellation that came.
+
+        It may be nobody's: before Python 3.13 a cancellation of ours outlives its being taken back
+        if the app has not lived to see it, or if asyncio.TaskGroup has made another one of it.
+        """
+        caught = None
+        with self._guard.shield():
+            while True:
+                try:
+                    await asyncio.sleep(0)  # mostly this is enough
+                    if ticks is None and not _are_done(children):
+                        await asyncio.wait(children)
+                except asyncio.CancelledError as error:
+                    caught = error.with_traceback(None)  # which refers to this frame
+                if ticks is not None:
+                    ticks -= 1
+                if ticks == 0 or _are_done(children):
+                    return caught
+
+    def _report_or_keep(self, child: "asyncio.Task[None]") -> None:
+        if not child.done():
+            _left_behind.add(child)
+            child.add_done_callback(_left_behind.discard)
+        elif not child.cancelled() and child.exception() is not None:
+            message = "an error of asgi_disconnect's own, beside an app"
+            context = {"message": message, "exception": child.exception(), "task": child}
+            self._guard.loop.call_exception_handler(context)
+
+
+def _are_done(children: Tasks) -> bool:
+    for child in children:  # noqa: SIM110 - on the path of every watched request
+        if not child.done():
+            return False
+    return True
+
+
+def _not_done(children: Tasks) -> Tasks:
+    return tuple(child for child in children if not child.done()) if children else children
