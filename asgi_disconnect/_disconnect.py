@@ -94,9 +94,9 @@ class Disconnect:
         Whatever keeps a copy of the handler's context keeps this, as uvicorn's keep-alive timer
         does, for seconds; so it lets go of the exchange, the app's task and the server's calls.
         """
-        assert self._exchange is not None
-        self._last = self._exchange.departure_so_far
-        self._exchange = None
+        if self._exchange is not None:
+            self._last = self._exchange.departure_so_far
+            self._exchange = None
 
     def is_set(self) -> bool:
         """Whether the client has left before its response was complete.  From any thread."""

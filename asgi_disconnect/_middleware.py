@@ -101,14 +101,17 @@ class DisconnectMiddleware:
             buffer=buffer,
             on_disconnect=as_hooks(on_disconnect),
         )
+        self._may_not_be_called = max_body_size is not None or buffer == "whole"
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> Any:
         """Handle one connection scope: the ASGI 3 application interface."""
         if scope.get("type") != "http" or SCOPE_KEY in scope:
             return await self.app(scope, receive, send)
         own_scope = {**scope}
-        if make_readable(own_scope):
-            scope = {**own_scope}
+        headers = scope.get("headers")
+        if type(headers) is not list or not headers or type(headers[0]) is not tuple:
+            if make_readable(own_scope):
+                scope = {**own_scope}
         options = self._options
         if options.only is not None and not _chosen(options.only, own_scope):
             return await self.app(own_scope, receive, send)
@@ -122,7 +125,7 @@ class DisconnectMiddleware:
         else:
             exchange = HTTPExchange(options, guard, scope, receive, send)
         app = self.app
-        if options.max_body_size is not None or options.buffer == "whole":
+        if self._may_not_be_called:
             app = functools.partial(_enter, exchange, options, app)
         disconnect = own_scope[SCOPE_KEY] = Disconnect(exchange)
         token = current.set(disconnect)

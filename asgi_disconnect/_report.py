@@ -94,7 +94,7 @@ class Reported(Exchange):
     async def send(self, message: Message) -> None:
         """The app's `send`."""
         dropped = self.departure_so_far is not None and self.departure_so_far.drops
-        await super().send(message)  # type: ignore[safe-super]
+        await super().send(message)
         if dropped:
             return
         if message.get("type") == "http.response.start":

@@ -10,7 +10,6 @@ app.
 
 import functools
 import threading
-from abc import ABC, abstractmethod
 from typing import ClassVar, Final, Literal, Protocol
 
 from .._departure.departure import Cause, Departure
@@ -53,25 +52,20 @@ class ReadAhead(Protocol):
         """The exchange is over."""
 
 
-class Exchange(ABC):
-    """What passes between the server and the app, until the app ends."""
+class Exchange:
+    """What passes between the server and the app, until the app ends.
+
+    What HTTP and WebSockets differ in is left out here.  This is no `ABC`: one is made for each
+    request, and an ABC's instances take longer to make.
+    """
 
     disconnect_type: ClassVar[str]
     """The type of the message that says that the client has left."""
 
-    reader: Reader = IDLE
-    """Who reads the server's `receive`."""
-    watcher: ReadAhead | None = None
     disconnect: Message | None = None
     """What the app is given once the client has left."""
-    departure_so_far: Departure | None = None
-    """The client's departure, if it has happened or anybody has asked for it."""
     has_asked: bool = False
     """The app has called `receive()`."""
-    request_complete: bool = False
-    """The end of the request's body has been read."""
-    over: bool = False
-    """The app has ended."""
 
     def __init__(
         self, options: Options, guard: Guard, scope: Scope, receive: Receive, send: Send
@@ -81,16 +75,25 @@ class Exchange(ABC):
         self.scope = scope  # the server's: the app's refers to us
         self.server_receive = receive
         self.server_send = send
+        self.reader: Reader = IDLE
+        """Who reads the server's `receive`."""
+        self.watcher: ReadAhead | None = None
+        self.departure_so_far: Departure | None = None
+        """The client's departure, if it has happened or anybody has asked for it."""
+        self.request_complete: bool = False
+        """The end of the request's body has been read."""
+        self.over: bool = False
+        """The app has ended."""
 
     @property
-    @abstractmethod
     def complete(self) -> bool:
         """The app has sent its last message: nothing is cancelled any more."""
+        raise NotImplementedError
 
     @property
-    @abstractmethod
     def phase(self) -> Phase:
         """What a departure interrupts now."""
+        raise NotImplementedError
 
     @property
     def abandoned(self) -> bool:
@@ -114,13 +117,13 @@ class Exchange(ABC):
     def _make_departure(self) -> Departure:
         return Departure(self.options, self.guard)
 
-    @abstractmethod
     async def send(self, message: Message) -> None:
         """The app's `send`."""
+        raise NotImplementedError
 
-    @abstractmethod
     def get_watcher(self) -> ReadAhead:
         """The watcher, which is made when it is first needed."""
+        raise NotImplementedError
 
     def refuse(self, refused: Refused) -> bool:
         """Answer in the app's stead: where a message cannot be accepted."""
@@ -175,9 +178,9 @@ class Exchange(ABC):
         else:
             self.start_watching()
 
-    @abstractmethod
     def _app_must_ask_first(self) -> bool:
         """Whether nothing may be read before the app has called `receive()`."""
+        raise NotImplementedError
 
     def start_watching(self) -> None:
         """Read ahead of the app, as soon as nobody else reads."""

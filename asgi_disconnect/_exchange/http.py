@@ -11,12 +11,15 @@ from typing import Any, Final
 from anyio.lowlevel import checkpoint
 
 from .._departure.departure import Departure
-from .._types import Message
+from .._guards.protocol import Guard
+from .._options import Options
+from .._types import Message, Receive, Scope, Send
 from .answer import answer
 from .body_watcher import BodyWatcher
 from .exchange import Exchange, Phase
 from .headers import announces_body, expects_continue
 from .limits import Refused, check_declared
+from .reader import IDLE
 from .response import COMPLETE, NOT_STARTED, Response, advance
 from .servers import is_gunicorns
 
@@ -30,9 +33,23 @@ class HTTPExchange(Exchange):
     disconnect_type = "http.disconnect"
 
     watcher: BodyWatcher | None
-    response: Response = NOT_STARTED
-    """Where the response stands."""
     _latest_turn = 0.0
+
+    def __init__(
+        self, options: Options, guard: Guard, scope: Scope, receive: Receive, send: Send
+    ) -> None:
+        # Not by `super()`, which is a call more for each request.
+        self.options = options
+        self.guard = guard
+        self.scope = scope
+        self.server_receive = receive
+        self.server_send = send
+        self.reader = IDLE
+        self.watcher = None
+        self.departure_so_far = None
+        self.request_complete = self.over = False
+        self.response: Response = NOT_STARTED
+        """Where the response stands."""
 
     @property
     def complete(self) -> bool:
@@ -80,7 +97,7 @@ class HTTPExchange(Exchange):
             await self._send_after_departure(message, departure)
             return
         # Before the await: hypercorn hands over "disconnect" inside the last send.
-        self.response = advance(self.response, message)
+        response = self.response = advance(self.response, message)
         try:
             await self.server_send(message)
         except OSError:
@@ -88,7 +105,7 @@ class HTTPExchange(Exchange):
             # woken from here, but the server knows as well as we do.
             self.leave({"type": "http.disconnect"}, "send_error", told=True)
             raise
-        if message.get("more_body") and self._is_time_for_a_turn():
+        if response is not COMPLETE and message.get("more_body") and self._is_time_for_a_turn():
             await checkpoint()
 
     async def _send_after_departure(self, message: Message, departure: Departure) -> None:

@@ -27,22 +27,20 @@ class Clock:
     Nothing is left here of an exchange that has ended; the timer, which refers to none, runs out.
     """
 
-    __slots__ = ("_context", "_runs", "loop", "seconds", "waiting")
+    __slots__ = ("_context", "loop", "runs", "seconds", "waiting")
 
     def __init__(self, loop: asyncio.AbstractEventLoop, seconds: float) -> None:
         self.loop: ref[asyncio.AbstractEventLoop] = ref(loop)
         self.seconds: float = seconds
-        self._runs = False
+        self.runs: bool = False
         self.waiting: dict[Waiting, tuple[float, Context]] = {}
         """Whoever has not been told, and when and how it is to be; one that has ended goes."""
         self._context = Context()  # the timer is nobody's
 
-    def add(self, exchange: Waiting, loop: asyncio.AbstractEventLoop) -> None:
-        """Have `exchange.due()` called then, in the context of the caller."""
-        self.waiting[exchange] = loop.time() + self.seconds, copy_context()
-        if not self._runs:
-            self._runs = True
-            loop.call_later(self.seconds, self._tick, loop, context=self._context)
+    def start(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Start the timer."""
+        self.runs = True
+        loop.call_later(self.seconds, self._tick, loop, context=self._context)
 
     def _tick(self, loop: asyncio.AbstractEventLoop) -> None:
         now = loop.time() + _EARLY
@@ -53,7 +51,7 @@ class Clock:
                 break
             due.append((exchange, context))
         else:
-            self._runs = False
+            self.runs = False
         for exchange, context in due:
             del self.waiting[exchange]
             loop.call_soon(exchange.due, context=context)
@@ -65,11 +63,21 @@ _clocks: Final[WeakKeyDictionary[asyncio.AbstractEventLoop, dict[float, Clock]]]
 _latest: Clock | None = None
 
 
-def clock_of(loop: asyncio.AbstractEventLoop, seconds: float) -> Clock:
-    """The loop's clock for so many seconds."""
+def start_clock(exchange: Waiting, loop: asyncio.AbstractEventLoop, seconds: float) -> Clock:
+    """Have `exchange.due()` called `seconds` from now, in the context of the caller.
+
+    Unless it is taken out of `waiting` of the clock that this returns.
+    """
     global _latest
     clock = _latest
     if clock is None or clock.loop() is not loop or clock.seconds != seconds:
-        of_loop = _clocks.setdefault(loop, {})
-        clock = _latest = of_loop.get(seconds) or of_loop.setdefault(seconds, Clock(loop, seconds))
+        clock = _latest = _clock_of(loop, seconds)
+    clock.waiting[exchange] = loop.time() + seconds, copy_context()
+    if not clock.runs:
+        clock.start(loop)
     return clock
+
+
+def _clock_of(loop: asyncio.AbstractEventLoop, seconds: float) -> Clock:
+    of_loop = _clocks.setdefault(loop, {})
+    return of_loop.get(seconds) or of_loop.setdefault(seconds, Clock(loop, seconds))

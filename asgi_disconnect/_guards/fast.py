@@ -36,6 +36,8 @@ class FastGuard(AsyncioGuard):
         self.task = task
         self.loop = loop
         self._cancellations_before = task.cancelling()
+        self._children = None
+        self._ended = False
         # The scope around us, if any: a shield of its is not the app's.
         self._outside = records.innermost_scope(task)
 

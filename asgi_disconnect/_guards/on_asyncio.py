@@ -11,7 +11,6 @@ import contextlib
 import itertools
 import logging
 import math
-from abc import ABC, abstractmethod
 from collections.abc import Callable, Coroutine
 from typing import Any, Final
 
@@ -20,7 +19,7 @@ from anyio.lowlevel import checkpoint_if_cancelled
 
 from .._types import App, Scope
 from .children import Children
-from .clock import clock_of
+from .clock import start_clock
 from .protocol import Guarded
 
 logger: logging.Logger = logging.getLogger("asgi_disconnect")
@@ -32,13 +31,13 @@ _EAGER_CANCELLATIONS: Final = 20
 """How often an app that goes on after its time is cancelled without a pause."""
 
 
-class AsyncioGuard(ABC):
-    """Runs one app, and whatever is to run beside it, on asyncio."""
+class AsyncioGuard:
+    """Runs one app, and whatever is to run beside it, on asyncio.
 
-    # Defaults of the class: most exchanges never change them, and so need not set them.
-    _children: Children | None = None
-    _ended = False
-    """The app has."""
+    What the guards differ in is left out here.  This is no `ABC`: one is made for each request, and
+    an ABC's instances take longer to make.
+    """
+
     _own_cancellations = 0
     """Our own uses of the task's `cancel()` that have not been taken back."""
 
@@ -46,6 +45,8 @@ class AsyncioGuard(ABC):
         self.task = task
         self.loop = loop
         self._cancellations_before = task.cancelling()
+        self._children: Children | None = None
+        self._ended = False  # the app has
 
     async def run(self, exchange: Guarded, app: App, scope: Scope, watch_after: float) -> Any:
         """Call `app` and return what it returns, or None if it was abandoned."""
@@ -55,8 +56,7 @@ class AsyncioGuard(ABC):
         if not watch_after:
             loop.call_soon(exchange.due)
         elif watch_after != math.inf:
-            clock = clock_of(loop, watch_after)
-            clock.add(exchange, loop)
+            clock = start_clock(exchange, loop, watch_after)
         try:
             return await app(scope, exchange.receive, exchange.send)
         except Exception as error:
@@ -120,7 +120,6 @@ class AsyncioGuard(ABC):
         with contextlib.suppress(RuntimeError):  # the loop has been closed
             self.loop.call_soon_threadsafe(function)
 
-    @abstractmethod
     async def app_waits(self) -> None:
         """Return when the app's task has stood still for a tick, or after some.
 
@@ -128,10 +127,11 @@ class AsyncioGuard(ABC):
         is it about to run: a cancellation would reach it at its next await only, where it may
         listen by then.
         """
+        raise NotImplementedError
 
-    @abstractmethod
     async def cancel_app(self) -> None:
         """Cancel the app once, outside its shields, and return when that has been done."""
+        raise NotImplementedError
 
     async def cancel_for_good(self) -> None:
         """Cancel the app at every await from now on, until it ends.
@@ -145,25 +145,25 @@ class AsyncioGuard(ABC):
             if count >= _EAGER_CANCELLATIONS:
                 pause = min(0.001 + 2 * pause, 0.1)
 
-    @abstractmethod
     async def checkpoint(self) -> None:
         """Called by the app itself: be reached here by a cancellation that has not reached it.
 
         An app that is hardly ever outside shields of its own, as one that streams from a thread,
         would else be reached by luck.
         """
+        raise NotImplementedError
 
-    @abstractmethod
     def cancel_groups_once(self, timeout: float, overran: Callable[[], object]) -> None:
         """Have the tasks of the app's own task groups cancelled once, where that can be had."""
+        raise NotImplementedError
 
     def foreign_cancellations(self) -> int:
         """How often somebody else has cancelled the task since we began; once the app has ended."""
         return max(self.task.cancelling() - self._cancellations_before - self._own_cancellations, 0)
 
-    @abstractmethod
     def _is_foreign(self, error: asyncio.CancelledError) -> bool:
         """Whether `error`, which has left the app, is somebody else's cancellation."""
+        raise NotImplementedError
 
     def _take_back_cancellations(self) -> None:
         """The app has ended: take back what we have asked for."""

@@ -11,7 +11,7 @@ import anyio
 import pytest
 
 from asgi_disconnect import DisconnectMiddleware
-from asgi_disconnect._guards.clock import Clock, clock_of
+from asgi_disconnect._guards.clock import Clock, start_clock
 
 from .scripted import HUNG, REQUEST, Server, http_scope
 
@@ -41,18 +41,18 @@ class Waiting:
 
 async def test_each_is_told_once_in_order_and_in_its_own_context() -> None:
     loop = asyncio.get_running_loop()
-    clock, calls = Clock(loop, 0.02), []
+    calls: list[tuple[str, str]] = []
     names = ("first", "second", "third")
     all_waiting = [Waiting(name, calls) for name in names]
     with anyio.fail_after(HUNG):
         for waiting in all_waiting:
             VARIABLE.set(waiting.name)
-            clock.add(waiting, loop)
+            start_clock(waiting, loop, 0.02)
             await asyncio.sleep(0.005)
         VARIABLE.set("somebody else")
         await all_waiting[-1].called.wait()
         # The timer has run out by now, and starts anew.
-        clock.add(all_waiting[0], loop)
+        start_clock(all_waiting[0], loop, 0.02)
         all_waiting[0].called.clear()
         await all_waiting[0].called.wait()
     assert calls == [*((name, name) for name in names), ("first", "somebody else")]
@@ -61,7 +61,6 @@ async def test_each_is_told_once_in_order_and_in_its_own_context() -> None:
 async def test_none_is_told_before_its_time() -> None:
     """Though the timer is the first one's; by a millisecond, for a coarse clock."""
     loop = asyncio.get_running_loop()
-    clock = Clock(loop, 0.03)
     told: list[float] = []
 
     class Noting(Waiting):
@@ -73,7 +72,7 @@ async def test_none_is_told_before_its_time() -> None:
         all_waiting = [Noting(str(number), []) for number in range(3)]
         for waiting in all_waiting:
             waiting.added = loop.time()
-            clock.add(waiting, loop)
+            start_clock(waiting, loop, 0.03)
             await asyncio.sleep(0.01)
         await all_waiting[-1].called.wait()
     assert min(told) >= 0.028
@@ -81,10 +80,10 @@ async def test_none_is_told_before_its_time() -> None:
 
 async def test_who_is_gone_is_not_told_nor_kept_and_the_others_are() -> None:
     loop = asyncio.get_running_loop()
-    clock, calls = Clock(loop, 0.01), []
+    calls: list[tuple[str, str]] = []
     gone, stays = Waiting("gone", calls), Waiting("stays", calls)
-    clock.add(gone, loop)
-    clock.add(stays, loop)
+    clock = start_clock(gone, loop, 0.01)
+    start_clock(stays, loop, 0.01)
     del clock.waiting[gone]
     reference = weakref.ref(gone)
     del gone
@@ -101,13 +100,19 @@ async def test_one_that_fails_harms_no_other() -> None:
 
     loop, failures = asyncio.get_running_loop(), []
     loop.set_exception_handler(lambda _, context: failures.append(str(context["exception"])))
-    clock = Clock(loop, 0.001)
     fails, stays = Failing("fails", []), Waiting("stays", [])
-    clock.add(fails, loop)
-    clock.add(stays, loop)
+    start_clock(fails, loop, 0.001)
+    start_clock(stays, loop, 0.001)
     with anyio.fail_after(HUNG):
         await stays.called.wait()
     assert failures == ["of its own"]
+
+
+def clock_of(loop: asyncio.AbstractEventLoop, seconds: float) -> Clock:
+    waiting = Waiting("gone", [])
+    clock = start_clock(waiting, loop, seconds)
+    del clock.waiting[waiting]
+    return clock
 
 
 async def test_a_loop_has_one_clock_for_each_time_and_is_not_kept_by_them() -> None:
