@@ -7,11 +7,13 @@ from typing import Any, Final, Literal
 
 from ._application import as_single_callable
 from ._disconnect import Disconnect, current
+from ._exchange.exchange import Exchange
 from ._exchange.headers import make_readable
 from ._exchange.http import HTTPExchange
+from ._exchange.websocket import WebSocketExchange
 from ._guards.choice import guard_for_caller
 from ._options import Options, as_hooks
-from ._report import DisconnectReport, ReportedHTTPExchange, observers
+from ._report import DisconnectReport, observers, reported
 from ._types import App, Receive, Scope, Send
 
 logger: logging.Logger = logging.getLogger("asgi_disconnect")
@@ -32,7 +34,7 @@ class DisconnectMiddleware:
     Put it outermost.  An app that listens for the disconnect itself, by a call of `receive()` that
     waits, is told first and has `grace` seconds to end in its own way; an app that does not listen
     is cancelled.  After the response is complete nothing is cancelled: background tasks run to
-    their end.  Only HTTP is guarded; WebSocket and lifespan pass through.
+    their end.  HTTP is guarded, and WebSockets with `websocket=True`; lifespan passes through.
 
     :param app: any ASGI 3 or ASGI 2 application.
     :param cancel: whether to cancel at all.  If false, the app can still hear of the disconnect,
@@ -63,6 +65,10 @@ class DisconnectMiddleware:
         ``"whole"`` receives the complete body first, within the same bounds, so that a client that
         leaves in mid-upload never reaches the app; of a body for which there is no room it
         receives what there is room for.
+    :param websocket: whether to guard WebSockets too (default: they pass through untouched).  When
+        the client leaves, the app has `grace` seconds to finish its last message or to hear of
+        the disconnect by `receive()`; an app that has not heard of it by then is cancelled.
+        `max_memory` bounds the unread messages; the other bounds are HTTP's.  Since 0.2.
     :param on_disconnect: one callable or several, each called with a `DisconnectReport` once for
         each premature disconnect, after the app has ended.  A sync one is called on the event loop
         and must not block; an async one has `cleanup_timeout` seconds.  An error of its is logged
@@ -85,6 +91,7 @@ class DisconnectMiddleware:
         max_body_size: float | None = None,
         body_timeout: float | None = None,
         buffer: Literal["ahead", "whole"] = "ahead",
+        websocket: bool = False,
         on_disconnect: Hook | Iterable[Hook] | None = None,
     ) -> None:
         self.app: App = as_single_callable(app)
@@ -99,33 +106,39 @@ class DisconnectMiddleware:
             max_body_size=max_body_size,
             body_timeout=body_timeout,
             buffer=buffer,
+            websocket=websocket,
             on_disconnect=as_hooks(on_disconnect),
         )
         self._may_not_be_called = max_body_size is not None or buffer == "whole"
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> Any:
         """Handle one connection scope: the ASGI 3 application interface."""
-        if scope.get("type") != "http" or SCOPE_KEY in scope:
+        kind = scope.get("type")
+        if kind != "http" and not (kind == "websocket" and self._options.websocket):
+            return await self.app(scope, receive, send)
+        if SCOPE_KEY in scope:
             return await self.app(scope, receive, send)
         own_scope = {**scope}
         headers = scope.get("headers")
-        if type(headers) is not list or not headers or type(headers[0]) is not tuple:
-            if make_readable(own_scope):
-                scope = {**own_scope}
+        plain = type(headers) is list and headers and type(headers[0]) is tuple
+        if not plain and make_readable(own_scope):
+            scope = {**own_scope}
         options = self._options
         if options.only is not None and not _chosen(options.only, own_scope):
             return await self.app(own_scope, receive, send)
         guard = guard_for_caller()
         if guard is None:
             return await self.app(own_scope, receive, send)
-        exchange: HTTPExchange
-        if options.on_disconnect or observers:
-            exchange = ReportedHTTPExchange(options, guard, scope, receive, send)
-            exchange.reported_scope = own_scope
-        else:
-            exchange = HTTPExchange(options, guard, scope, receive, send)
+        exchange: Exchange
         app = self.app
-        if self._may_not_be_called:
+        if options.on_disconnect or observers:
+            exchange = reported(kind)(options, guard, scope, receive, send)
+            exchange.reported_scope = own_scope
+        elif kind == "http":
+            exchange = HTTPExchange(options, guard, scope, receive, send)
+        else:
+            exchange = WebSocketExchange(options, guard, scope, receive, send)
+        if self._may_not_be_called and isinstance(exchange, HTTPExchange):
             app = functools.partial(_enter, exchange, options, app)
         disconnect = own_scope[SCOPE_KEY] = Disconnect(exchange)
         token = current.set(disconnect)

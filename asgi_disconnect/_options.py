@@ -27,6 +27,7 @@ class Options:
     max_body_size: float | None = None
     body_timeout: float | None = None
     buffer: Literal["ahead", "whole"] = "ahead"
+    websocket: bool = False
     on_disconnect: tuple[Callable[[Any], Any], ...] = ()
     disk_quota: DiskQuota = field(init=False, repr=False, compare=False)
     """Made here, since options are what all the exchanges of a middleware share."""
@@ -47,6 +48,7 @@ class Options:
             _check_number("max_body_size", self.max_body_size, BYTES, "None for no limit")
         if self.body_timeout is not None:
             _check_number("body_timeout", self.body_timeout, SECONDS, "None for no limit")
+        _check_flag("websocket", self.websocket)
         _check_choice("buffer", self.buffer, ("ahead", "whole"))
         if self.only is not None and not callable(self.only):
             raise TypeError(

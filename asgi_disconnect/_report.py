@@ -6,22 +6,26 @@ import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final, Literal
 
 import anyio
 
 from ._buffer.pieces import size_of_body
-from ._departure.departure import Cause, Outcome
-from ._exchange.exchange import Exchange, Phase
+from ._departure.causes import Cause, Outcome, Phase
+from ._exchange.exchange import Exchange
 from ._exchange.http import HTTPExchange
 from ._exchange.limits import Refused
 from ._exchange.response import NOT_STARTED
 from ._exchange.servers import is_gunicorns
+from ._exchange.websocket import WebSocketExchange
 from ._guards.protocol import Guard
 from ._options import Options
 from ._types import Message, Receive, Scope, Send
 
 logger: logging.Logger = logging.getLogger("asgi_disconnect")
+
+_STARTS: Final = frozenset({"http.response.start", "websocket.http.response.start"})
+_BRING_BYTES: Final = frozenset({"http.response.body", "websocket.send"})
 
 observers: list[Callable[[Any], object]] = []
 """Called with each report, beside the instances' own hooks: how `testing` and `check` look on."""
@@ -62,6 +66,8 @@ class DisconnectReport:
     None if that was our cancellation.  An error that an abandoned app raises is nothing that the
     server hears of, so this is where a bug in its cleanup shows.
     """
+    code: int | None = None
+    """A WebSocket's close code, if the server has told it; None for HTTP.  Since 0.2."""
 
 
 class Reported(Exchange):
@@ -88,7 +94,7 @@ class Reported(Exchange):
 
     async def _receive_counted(self) -> Message:
         message = await self.receive_uncounted()
-        self._bytes_received += size_of_body(message)
+        self._bytes_received += _size_of(message)
         return message
 
     async def send(self, message: Message) -> None:
@@ -97,17 +103,18 @@ class Reported(Exchange):
         await super().send(message)
         if dropped:
             return
-        if message.get("type") == "http.response.start":
+        if message.get("type") in _STARTS:
             self._status = message.get("status")
-        elif message.get("type") == "http.response.body":
-            self._bytes_sent += size_of_body(message)
+        elif message.get("type") in _BRING_BYTES:
+            self._bytes_sent += _size_of(message)
 
-    def latch(self, disconnect: Message, cause: Cause, *, told: bool = False) -> bool:
-        """The client has left."""
-        if self.disconnect is None:  # else it has been said before, by `send`
-            self._left_at = time.monotonic()
-            self._phase = self.phase
-        return super().latch(disconnect, cause, told=told)
+    def depart(self, cause: Cause, *, told: bool = False) -> bool:
+        """Note why the client has left."""
+        now, phase = time.monotonic(), self.phase
+        is_new = super().depart(cause, told=told)
+        if is_new:
+            self._left_at, self._phase = now, phase
+        return is_new
 
     def close(self, error: BaseException | None = None) -> None:
         """The app has ended, and the watcher is about to."""
@@ -128,6 +135,7 @@ class Reported(Exchange):
             bytes_sent=self._bytes_sent,
             status=self._status,
             exception=error,
+            code=self.disconnect.get("code") if self.disconnect is not None else None,
         )
         self.guard.start(functools.partial(_call_hooks, report, self.options), finish=True)
 
@@ -145,6 +153,26 @@ class ReportedHTTPExchange(Reported, HTTPExchange):
         if premature and not_started:
             self._status = refused.status
         return premature
+
+
+class ReportedWebSocketExchange(Reported, WebSocketExchange):
+    """A WebSocket of which an operator hears if its client leaves before the end."""
+
+
+def reported(kind: Literal["http", "websocket"]) -> type[Reported]:
+    """The class of exchanges for a scope of type `kind`."""
+    return ReportedHTTPExchange if kind == "http" else ReportedWebSocketExchange
+
+
+def _size_of(message: Message) -> int:
+    """How many bytes of a body, or of a WebSocket's data, `message` brings."""
+    data: Any = message.get("bytes")
+    if isinstance(data, bytes | bytearray | memoryview):
+        return len(data)
+    text: Any = message.get("text")
+    if isinstance(text, str):
+        return len(text.encode("utf-8", "surrogatepass"))
+    return size_of_body(message)
 
 
 async def _call_hooks(report: DisconnectReport, options: Options) -> None:

@@ -108,7 +108,7 @@ class Body:
         else:
             self.memory -= cost_of(entry)
         if self._overflow is not None:
-            self._tell_of_room(self._overflow)
+            self._wake_waiter_if_there_is_room(self._overflow)
         return entry
 
     # On disk
@@ -130,7 +130,7 @@ class Body:
             if isinstance(block, bytearray):
                 pieces.insert(0, block)
             if not overflow.spool.take(sum(map(size_of, pieces))):
-                return self._keep_beyond(message)
+                return self._keep_beyond_max_memory(message)
             if isinstance(block, bytearray):
                 entries.pop()
                 self.memory -= len(block) + OVERHEAD
@@ -154,9 +154,9 @@ class Body:
             if isinstance(block, bytearray):
                 entries.append(block)
                 self.memory += len(block) + OVERHEAD
-            return self._keep_beyond(message)
+            return self._keep_beyond_max_memory(message)
 
-    def _keep_beyond(self, message: Message) -> bool:
+    def _keep_beyond_max_memory(self, message: Message) -> bool:
         self._entries.append(message)
         self.memory += cost_of(message)
         return False
@@ -171,7 +171,7 @@ class Body:
         overflow = self._overflow
         assert overflow is not None
         while self.memory > self._room:
-            await overflow.wait(size_of_body(message) + self._block_size, call_threadsafe)
+            await overflow.wait_for_room(size_of_body(message) + self._block_size, call_threadsafe)
             if self.memory > self._room:
                 last = self._entries.pop()
                 assert last is message  # had it been read, so had all before it
@@ -179,9 +179,9 @@ class Body:
                 if await self.spill(message, overflow.quota):
                     return
 
-    def _tell_of_room(self, overflow: Overflow) -> None:
+    def _wake_waiter_if_there_is_room(self, overflow: Overflow) -> None:
         if self.memory <= self._room:
-            overflow.tell_waiter()
+            overflow.wake_waiter()
 
     async def load(self) -> None:
         """Bring the next bytes from the disk, if that is where they are.
@@ -199,7 +199,7 @@ class Body:
             try:
                 data = await overflow.spool.get(min(entry.size, self._block_size))
             except OSError:
-                self._forget(overflow)
+                self._discard(overflow)
                 raise
             entry.size -= len(data)
             if not entry.size:
@@ -221,7 +221,7 @@ class Body:
         try:
             # A task that the app has left behind may be loading.
             async with self._overflow.lock:
-                self._forget(self._overflow)
+                self._discard(self._overflow)
                 await self._overflow.spool.aclose()
         except BaseException:  # cut short
             self.close()
@@ -232,14 +232,14 @@ class Body:
         if self._overflow is None:
             self._entries.clear()
             return
-        self._forget(self._overflow)
+        self._discard(self._overflow)
         self._overflow.spool.close()
 
-    def _forget(self, overflow: Overflow) -> None:
+    def _discard(self, overflow: Overflow) -> None:
         overflow.closed = True
         self._entries.clear()
         self.memory = 0
-        self._tell_of_room(overflow)
+        self._wake_waiter_if_there_is_room(overflow)
 
     def _append_end(self) -> None:
         end = {"type": "http.request", "body": b"", "more_body": False}

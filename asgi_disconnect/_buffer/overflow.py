@@ -26,18 +26,18 @@ class Overflow:
         """Nothing is kept any more."""
         self._has_room: anyio.Event | None = None
 
-    async def wait(self, size: int, call_threadsafe: Callable[[Any], object]) -> None:
+    async def wait_for_room(self, size: int, call_threadsafe: Callable[[Any], object]) -> None:
         """Return when there may be room for `size` bytes, in memory or on the disk."""
         self._has_room = event = anyio.Event()
         kept = None
         if not self.disk_fails:  # where it fails, its room is of no use
-            tell = functools.partial(call_threadsafe, event.set)
-            kept = self.spool.call_when_free(size, tell)
+            wake = functools.partial(call_threadsafe, event.set)
+            kept = self.spool.call_when_free(size, wake)
         await event.wait()
         del kept
         self._has_room = None
 
-    def tell_waiter(self) -> None:
+    def wake_waiter(self) -> None:
         """There is room in memory."""
         if self._has_room is not None:
             self._has_room.set()

@@ -17,11 +17,11 @@ logger: logging.Logger = logging.getLogger("asgi_disconnect")
 class Waiter:
     """Whoever is told once that there may be room for it, as long as it keeps this."""
 
-    __slots__ = ("__weakref__", "needed", "tell")
+    __slots__ = ("__weakref__", "needed", "wake")
 
-    def __init__(self, needed: float, tell: Callable[[], object]) -> None:
+    def __init__(self, needed: float, wake: Callable[[], object]) -> None:
         self.needed: float = needed
-        self.tell: Callable[[], object] = tell
+        self.wake: Callable[[], object] = wake
 
 
 class DiskQuota:
@@ -48,13 +48,13 @@ class DiskQuota:
     def used(self) -> int:
         """Bytes that have been taken and not given back."""
         with self._lock:
-            self._settle()
+            self._count_given_back()
             return self._used
 
     def take(self, size: int, held: int) -> bool:
         """Take `size` bytes, beyond the `held` that the exchange has; false if there is no room."""
         with self._lock:
-            self._settle()
+            self._count_given_back()
             if held + size > self.limit - self._used - size:
                 return False
             self._used += size
@@ -69,18 +69,18 @@ class DiskQuota:
         waiter = Waiter(held + 2 * size, function)
         with self._lock:
             self._waiting.add(waiter)
-        self.tell_waiters()
+        self.wake_waiters()
         return waiter
 
-    def tell_waiters(self) -> None:
+    def wake_waiters(self) -> None:
         """Tell those for whom there may be room by now; not from a finalizer."""
         with self._lock:
-            self._settle()
+            self._count_given_back()
             free = self.limit - self._used
             told = [waiter for waiter in self._waiting if waiter.needed <= free]
             self._waiting.difference_update(told)
         for waiter in told:
-            waiter.tell()
+            waiter.wake()
 
     def report_failure(self, error: OSError) -> None:
         """Log that the disk fails: once, however many exchanges need it."""
@@ -93,6 +93,6 @@ class DiskQuota:
                 error,
             )
 
-    def _settle(self) -> None:
+    def _count_given_back(self) -> None:
         while self._given_back:
             self._used -= self._given_back.popleft()

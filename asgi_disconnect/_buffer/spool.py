@@ -126,7 +126,7 @@ class Spool:
         with self._working:
             self._closed = True
             self._release()
-        self._storage.quota.tell_waiters()
+        self._storage.quota.wake_waiters()
 
     # In threads
 
@@ -171,7 +171,7 @@ class Spool:
                 with contextlib.suppress(OSError):
                     self._storage.file.truncate(0)
         self._storage.quota.give_back(held)
-        self._storage.quota.tell_waiters()
+        self._storage.quota.wake_waiters()
 
 
 def _write_whole(file: IO[bytes], piece: Any) -> int:

@@ -9,7 +9,7 @@ import functools
 import threading
 from collections.abc import Callable
 from contextvars import Context, copy_context
-from typing import Final, Literal, Protocol
+from typing import Final, Protocol
 
 import anyio
 from anyio.lowlevel import checkpoint
@@ -17,16 +17,7 @@ from anyio.lowlevel import checkpoint
 from .._guards.protocol import Guard
 from .._options import Options
 from .callbacks import Callback, call_in_time
-
-Cause = Literal["disconnect", "send_error", "body_too_large", "body_timeout", "no_storage"]
-"""Why the exchange cannot be completed.
-
-The client has left, because the server's `receive` said so or its `send` raised; or the body cannot
-be received, because it is too large, does not arrive, or was stored and cannot be read back.
-"""
-
-Outcome = Literal["told", "cancelled", "overran", "ignored", "finished"]
-"""What became of the app; `DisconnectReport` says what each means."""
+from .causes import BY_REFUSAL, Cause, Outcome
 
 SEND_ERROR_GRACE: Final = 1.0
 """Seconds that an app has, of its `grace`, once the server's `send` has raised.
@@ -92,7 +83,7 @@ class Departure:
     @property
     def refused(self) -> bool:
         """We have refused the request."""
-        return self.cause in ("body_too_large", "body_timeout", "no_storage")
+        return self.cause in BY_REFUSAL
 
     @property
     def drops(self) -> bool:
@@ -109,9 +100,8 @@ class Departure:
         """
         if self.drops:
             return True
-        return (
-            self.told and self.cause == "disconnect" and self._options.cancel and not self.ignored
-        )
+        stops_when_told = self._options.cancel and not self.ignored
+        return self.told and self.cause == "disconnect" and stops_when_told
 
     @property
     def outcome(self) -> Outcome:
@@ -171,9 +161,8 @@ class Departure:
         # view and `request_finished`.
         await guard.app_waits()
         told = self.told or exchange.listens
-        if told:
-            by_error = self.cause == "send_error"
-            await anyio.sleep(min(options.grace, SEND_ERROR_GRACE) if by_error else options.grace)
+        if not await self._outlasts_grace(exchange, told=told):
+            return
         await self._critical_blocks_end()
         if exchange.complete:
             # Its last message may be on its way, for some ticks or for ever (hypercorn's h2).
@@ -191,6 +180,14 @@ class Departure:
         await anyio.sleep(options.cleanup_timeout)
         self.overran = True
         await guard.cancel_for_good()
+
+    async def _outlasts_grace(self, exchange: Departing, *, told: bool) -> bool:
+        """Give the app its time to end by itself; false if it is not to be cancelled after it."""
+        if told:
+            by_error = self.cause == "send_error"
+            grace = self._options.grace
+            await anyio.sleep(min(grace, SEND_ERROR_GRACE) if by_error else grace)
+        return True
 
     # What a handle asks for
 

@@ -10,46 +10,24 @@ app.
 
 import functools
 import threading
-from typing import ClassVar, Final, Literal, Protocol
+from typing import ClassVar, Final
 
-from .._departure.departure import Cause, Departure
+from anyio.lowlevel import checkpoint
+
+from .._departure.causes import Cause, Phase
+from .._departure.departure import Departure
 from .._guards.protocol import Guard
 from .._options import Options
 from .._types import Message, Receive, Scope, Send
 from .limits import Refused
-from .reader import BETWEEN, HELD, IDLE, TABLE, WATCHER, WATCHER_READS, Event, Reader
+from .read_ahead import ReadAhead
+from .reader import BETWEEN, IDLE, TABLE, WATCHER, WATCHER_READS, Event, Reader
+from .turns import is_time_for_a_turn
 
 _ASKED: Final = Event.ASKED
 _DONE: Final = Event.DONE
 
-Phase = Literal["receiving", "processing", "responding"]
-"""What a departure interrupts: receiving the body, processing, or the response."""
-
 _creating = threading.Lock()
-
-
-class ReadAhead(Protocol):
-    """What is read ahead of the app: a `Watcher`.  It does not refer to its exchange."""
-
-    @property
-    def waiting(self) -> int:
-        """How many calls of the app's `receive()` wait."""
-        ...
-
-    async def receive(self, exchange: "Exchange") -> Message | None:
-        """The app's next message; None if the app has to read it from the server by itself."""
-
-    async def watch(self, exchange: "Exchange") -> None:
-        """Read ahead of the app until the client has left."""
-
-    async def wait_for_news(self) -> None:
-        """Return when a message has come, or what else changes what there is to read."""
-
-    def wake_waiters(self) -> None:
-        """Have all who wait look again."""
-
-    def close(self, guard: Guard) -> None:
-        """The exchange is over."""
 
 
 class Exchange:
@@ -66,6 +44,7 @@ class Exchange:
     """What the app is given once the client has left."""
     has_asked: bool = False
     """The app has called `receive()`."""
+    latest_turn: float = 0.0
 
     def __init__(
         self, options: Options, guard: Guard, scope: Scope, receive: Receive, send: Send
@@ -77,7 +56,7 @@ class Exchange:
         self.server_send = send
         self.reader: Reader = IDLE
         """Who reads the server's `receive`."""
-        self.watcher: ReadAhead | None = None
+        self.watcher: ReadAhead[Exchange] | None = None
         self.departure_so_far: Departure | None = None
         """The client's departure, if it has happened or anybody has asked for it."""
         self.request_complete: bool = False
@@ -121,7 +100,26 @@ class Exchange:
         """The app's `send`."""
         raise NotImplementedError
 
-    def get_watcher(self) -> ReadAhead:
+    def note_sent(self, message: Message) -> None:
+        """The app is about to send `message`."""
+        raise NotImplementedError
+
+    async def send_after_departure(self, message: Message, departure: Departure) -> None:
+        """The app's `send`, once the client has left."""
+        if departure.drops:
+            # An app that does nothing but send is reached here, and does not block the loop.
+            await self.guard.checkpoint()
+            return
+        self.note_sent(message)
+        departure.sending += 1
+        try:
+            await self.server_send(message)
+        finally:
+            departure.sending -= 1
+        if not self.complete and is_time_for_a_turn(self):
+            await checkpoint()
+
+    def get_watcher(self) -> "ReadAhead[Exchange]":
         """The watcher, which is made when it is first needed."""
         raise NotImplementedError
 
@@ -160,26 +158,27 @@ class Exchange:
         """A call of the server's `receive` has ended."""
         self.reader = TABLE[self.reader][_DONE]
         if self.reader is BETWEEN:
-            self.guard.call_soon(self._watch_if_app_has_not_asked)
+            self.guard.call_soon(self._watch_unless_app_has_asked)
         if self.watcher is not None:
             self.watcher.wake_waiters()
 
-    def _watch_if_app_has_not_asked(self) -> None:
+    def _watch_unless_app_has_asked(self) -> None:
         if self.reader is BETWEEN:
-            self.start_watching()
+            self._watch_or_wait_for_app()
 
     def due(self) -> None:
         """It is time to watch: `watch_after` seconds have passed, and the app still runs."""
-        if self.complete or self.over:
-            return
-        untouched = self.reader is HELD or (self.reader is IDLE and not self.has_asked)
-        if untouched and self._app_must_ask_first():
+        if not self.complete and not self.over:
+            self._watch_or_wait_for_app()
+
+    def _watch_or_wait_for_app(self) -> None:
+        if self.must_wait_for_app():
             self.reader = TABLE[self.reader][Event.DUE_LATER]
         else:
             self.start_watching()
 
-    def _app_must_ask_first(self) -> bool:
-        """Whether nothing may be read before the app has called `receive()`."""
+    def must_wait_for_app(self) -> bool:
+        """Whether nothing may be read ahead before the app has read something by itself."""
         raise NotImplementedError
 
     def start_watching(self) -> None:
@@ -203,12 +202,21 @@ class Exchange:
             return False
         self.reader = TABLE[self.reader][Event.DISCONNECT]
         self.disconnect = disconnect
-        premature = not self.complete
-        if premature:
-            self.departure.happen(cause, told=told)
+        premature = self.depart(cause, told=told)
         if self.watcher is not None:
             self.watcher.wake_waiters()
         return premature
+
+    def depart(self, cause: Cause, *, told: bool = False) -> bool:
+        """Note why the client has left; true if that is premature, and was not known before."""
+        if self.complete:
+            return False
+        if self.departure.cause is None:
+            self.departure.happen(cause, told=told)
+            return True
+        if told:
+            self.departure.tell()
+        return False
 
     async def carry_out_departure(self) -> None:
         """Do to the app what its client's departure asks for."""

@@ -5,26 +5,23 @@ Server `receive` -> reader -> body -> the app's `receive`; the app's `send` -> r
 """
 
 import functools
-import time
-from typing import Any, Final
+from typing import Any
 
 from anyio.lowlevel import checkpoint
 
-from .._departure.departure import Departure
+from .._departure.causes import Phase
 from .._guards.protocol import Guard
 from .._options import Options
 from .._types import Message, Receive, Scope, Send
 from .answer import answer
 from .body_watcher import BodyWatcher
-from .exchange import Exchange, Phase
+from .exchange import Exchange
 from .headers import announces_body, expects_continue
 from .limits import Refused, check_declared
-from .reader import IDLE
-from .response import COMPLETE, NOT_STARTED, Response, advance
+from .reader import HELD, IDLE
+from .response import COMPLETE, NOT_STARTED, TABLE, Response, next_state
 from .servers import is_gunicorns
-
-TURN_AFTER: Final = 0.01
-"""Seconds (contract §3) after which an app that streams gives the loop a turn."""
+from .turns import is_time_for_a_turn
 
 
 class HTTPExchange(Exchange):
@@ -33,7 +30,6 @@ class HTTPExchange(Exchange):
     disconnect_type = "http.disconnect"
 
     watcher: BodyWatcher | None
-    _latest_turn = 0.0
 
     def __init__(
         self, options: Options, guard: Guard, scope: Scope, receive: Receive, send: Send
@@ -87,17 +83,19 @@ class HTTPExchange(Exchange):
     def _server_is_gunicorn(self) -> bool:
         return is_gunicorns(self.server_receive)
 
-    def _app_must_ask_first(self) -> bool:
-        return expects_continue(self.headers)
+    def must_wait_for_app(self) -> bool:
+        """Whether the app has to read first: it is the reading that sends ``100 Continue``."""
+        untouched = self.reader is HELD or (self.reader is IDLE and not self.has_asked)
+        return untouched and expects_continue(self.headers)
 
     async def send(self, message: Message) -> None:
         """The app's `send`."""
         departure = self.departure_so_far
         if departure is not None and departure.cause is not None:
-            await self._send_after_departure(message, departure)
+            await self.send_after_departure(message, departure)
             return
         # Before the await: hypercorn hands over "disconnect" inside the last send.
-        response = self.response = advance(self.response, message)
+        response = self.response = next_state(TABLE, self.response, message)
         try:
             await self.server_send(message)
         except OSError:
@@ -105,33 +103,12 @@ class HTTPExchange(Exchange):
             # woken from here, but the server knows as well as we do.
             self.leave({"type": "http.disconnect"}, "send_error", told=True)
             raise
-        if response is not COMPLETE and message.get("more_body") and self._is_time_for_a_turn():
+        if response is not COMPLETE and message.get("more_body") and is_time_for_a_turn(self):
             await checkpoint()
 
-    async def _send_after_departure(self, message: Message, departure: Departure) -> None:
-        if departure.drops:
-            # An app that does nothing but send is reached here, and does not block the loop.
-            await self.guard.checkpoint()
-            return
-        self.response = advance(self.response, message)
-        departure.sending += 1
-        try:
-            await self.server_send(message)
-        finally:
-            departure.sending -= 1
-        if message.get("more_body") and self._is_time_for_a_turn():
-            await checkpoint()
-
-    def _is_time_for_a_turn(self) -> bool:
-        """Whether others have to run before the app goes on: a server's `send` seldom waits.
-
-        Else an endless stream would keep its client's departure, and all other requests, waiting.
-        """
-        now = time.monotonic()
-        if now - self._latest_turn < TURN_AFTER:
-            return False
-        is_first, self._latest_turn = not self._latest_turn, now
-        return not is_first
+    def note_sent(self, message: Message) -> None:
+        """The app is about to send `message`."""
+        self.response = next_state(TABLE, self.response, message)
 
     def accept_declared_size(self) -> bool:
         """Refuse the request if its ``Content-Length`` alone is too large."""

@@ -6,7 +6,7 @@ from typing import Any
 
 import anyio
 
-from .._departure.departure import Cause
+from .._departure.causes import Cause
 from .._options import Options
 from .._types import Message, Receive
 from . import refusal

@@ -110,6 +110,7 @@ TABLE: Final[dict[Reader, dict[Event, Reader]]] = {
     Reader.BETWEEN: {
         Event.ASKED: Reader.APP_THEN_WATCHER,
         Event.DUE: Reader.WATCHER,
+        Event.DUE_LATER: Reader.HELD,  # the app's first call was cut short
         Event.DISCONNECT: Reader.GONE,
         Event.CLOSE: Reader.IDLE,
     },

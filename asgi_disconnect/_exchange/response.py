@@ -9,7 +9,7 @@ nothing.  The types and flags are those of the ASGI HTTP specification 2.5, "Res
 
 import enum
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 
 class Response(enum.IntEnum):
@@ -23,11 +23,14 @@ class Response(enum.IntEnum):
     COMPLETE = 4
 
 
+State = TypeVar("State", bound=enum.IntEnum)
+Table = dict[State, dict[str, tuple[str, State, State]]]
+"""state: {message type: (flag, next state without the flag, next state with it)}"""
+
 NOT_STARTED: Final = Response.NOT_STARTED
 COMPLETE: Final = Response.COMPLETE
 
-# state: {message type: (flag, next state without the flag, next state with it)}
-TABLE: Final[dict[Response, dict[str, tuple[str, Response, Response]]]] = {
+TABLE: Final[Table[Response]] = {
     Response.NOT_STARTED: {
         "http.response.start": ("trailers", Response.STARTED, Response.STARTED_WITH_TRAILERS),
     },
@@ -56,10 +59,15 @@ TABLE: Final[dict[Response, dict[str, tuple[str, Response, Response]]]] = {
 }
 
 
-def advance(state: Response, message: Mapping[str, Any]) -> Response:
+def next_state(table: Table[State], state: State, message: Mapping[str, Any]) -> State:
     """The state after `message`, which the app is about to send in `state`."""
-    step = TABLE[state].get(message.get("type", ""))
+    step = table[state].get(message.get("type", ""))
     if step is None:
         return state
     flag, without, with_flag = step
     return with_flag if message.get(flag) else without
+
+
+def advance(state: Response, message: Mapping[str, Any]) -> Response:
+    """The same for a response."""
+    return next_state(TABLE, state, message)

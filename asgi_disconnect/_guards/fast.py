@@ -105,38 +105,38 @@ class FastGuard(AsyncioGuard):
                 self._outside,
                 _OURS,
                 timeout,
-                by_others=self._cancelled_by_others,
-                on_first=self._follow_app,
+                is_cancelled_by_others=self._is_cancelled_by_others,
+                on_first_cancellation=self._follow_app,
                 overran=overran,
             )
-        self._groups.look_for_groups()
+        self._groups.watch_scopes()
 
     def _follow_app(self) -> None:
         """Look at the app after each of its steps, from now on."""
         if not self._follows_app:
             self._follows_app = True
-            records.call_after_step(self.task, self._look_at_app)
+            records.call_after_step(self.task, self._see_who_has_cancelled)
 
-    def _look_at_app(self, _: object = None) -> None:
+    def _see_who_has_cancelled(self, _: object = None) -> None:
         if self._ended:
             return
         # asyncio lets an app take a cancellation back, and go on.
         self._own_cancellations = min(
-            self._own_cancellations, max(self._uncounted_cancellations(), 0)
+            self._own_cancellations, max(self._cancellations_not_by_scopes(), 0)
         )
-        if self._cancelled_by_others():
+        if self._is_cancelled_by_others():
             self._seen_foreign = True
             if self._groups is not None:
                 self._groups.end()
-        records.call_after_step(self.task, self._look_at_app)
+        records.call_after_step(self.task, self._see_who_has_cancelled)
 
-    def _uncounted_cancellations(self) -> int:
+    def _cancellations_not_by_scopes(self) -> int:
         """How often the app's task has been cancelled by us or somebody else."""
         by_scopes = records.cancellations_by_scopes(self.task, self._outside)
         return self.task.cancelling() - self._cancellations_before - by_scopes
 
-    def _cancelled_by_others(self) -> bool:
-        return self._uncounted_cancellations() > self._own_cancellations
+    def _is_cancelled_by_others(self) -> bool:
+        return self._cancellations_not_by_scopes() > self._own_cancellations
 
     def _is_foreign(self, error: asyncio.CancelledError) -> bool:
         # anyio may take one back too many: what a task of a group has left to take back is added

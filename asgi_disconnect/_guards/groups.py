@@ -28,12 +28,12 @@ class SparedTasks:
     __slots__ = (
         "_app",
         "_busy_since",
-        "_by_others",
         "_end_handle",
+        "_is_cancelled_by_others",
         "_listener",
         "_loop",
         "_message",
-        "_on_first",
+        "_on_first_cancellation",
         "_outside",
         "_over",
         "_overran",
@@ -50,8 +50,8 @@ class SparedTasks:
         message: str,
         timeout: float,
         *,
-        by_others: Callable[[], bool],
-        on_first: Callable[[], object],
+        is_cancelled_by_others: Callable[[], bool],
+        on_first_cancellation: Callable[[], object],
         overran: Callable[[], object],
     ) -> None:
         self._app = app
@@ -60,8 +60,8 @@ class SparedTasks:
         # Not anyio's own: a group inside the task would take the error for its own cancellation.
         self._message = message
         self._timeout = timeout
-        self._by_others = by_others
-        self._on_first = on_first
+        self._is_cancelled_by_others = is_cancelled_by_others
+        self._on_first_cancellation = on_first_cancellation
         self._overran = overran
         self._watched: list[Any] = []
         self._shields: set[Any] = set()
@@ -70,22 +70,22 @@ class SparedTasks:
         self._end_handle: asyncio.TimerHandle | None = None
         self._over = False
 
-    def look_for_groups(self) -> None:
+    def watch_scopes(self) -> None:
         """Watch the scopes that the app has entered by now."""
         if self._over:
             return
         for scope in records.scopes_inside(self._app, self._outside):
-            self._watch(scope)
+            self._watch_with_inner(scope)
 
-    def _watch(self, scope: Any) -> None:
+    def _watch_with_inner(self, scope: Any) -> None:
         if records.watch(scope, self):
             self._watched.append(scope)
         for inner in records.scopes_in(scope):
-            self._watch(inner)
+            self._watch_with_inner(inner)
 
     def deliver(self, scope: Any, origin: Any) -> bool:
         """Deliver the cancellation of `origin` to what is in `scope`; true to be asked again."""
-        if records.is_cancelled(self._outside) or self._by_others():
+        if records.is_cancelled(self._outside) or self._is_cancelled_by_others():
             self.end()
             return records.deliver(scope, origin)
         task = records.task_of_group(scope)
@@ -93,7 +93,7 @@ class SparedTasks:
         if task is not None and task is not self._app and scope is not origin:
             return self._cancel_once(task, scope)
         for inner in records.scopes_in(scope):  # it may have started tasks since
-            self._watch(inner)
+            self._watch_with_inner(inner)
         return records.deliver(scope, origin)
 
     def _cancel_once(self, task: "asyncio.Task[Any]", scope: Any) -> bool:
@@ -107,7 +107,7 @@ class SparedTasks:
         task.cancel(self._message)
         scope.shield = True
         if not self._shields:
-            self._begin()
+            self._start_timer()
         self._shields.add(scope)
         return False
 
@@ -118,13 +118,13 @@ class SparedTasks:
         now = self._loop.time()
         return now - self._busy_since.setdefault(scope, now) < PATIENCE
 
-    def _begin(self) -> None:
+    def _start_timer(self) -> None:
         if self._timeout < float("inf"):
             self._end_handle = self._loop.call_later(self._timeout, self._time_is_over)
         if self._outside is not None:
             # Its cancellation would not come through a group that has been cancelled already.
             self._listener = records.listen(self._outside, self.end)
-        self._on_first()
+        self._on_first_cancellation()
 
     def _time_is_over(self) -> None:
         if any(map(records.is_active, self._shields)):

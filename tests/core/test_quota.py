@@ -71,11 +71,11 @@ def test_what_is_given_back_is_taken_again_and_those_who_wait_are_told_once() ->
     del dropped
     quota.give_back(10 * UNIT)
     assert told[1:] == []  # it may have been a finalizer's
-    quota.tell_waiters()
+    quota.wake_waiters()
     assert told[1:] == ["near"]
     quota.give_back(UNIT * (first - 1))
-    quota.tell_waiters()
-    quota.tell_waiters()
+    quota.wake_waiters()
+    quota.wake_waiters()
     assert told[1:] == ["near", "far"]
     del near, far
 
@@ -89,7 +89,7 @@ def test_nobody_is_told_who_does_not_wait_any_more() -> None:
     del waiter
     gc.collect()
     quota.give_back(held)
-    quota.tell_waiters()
+    quota.wake_waiters()
     assert told == []
 
 
@@ -104,7 +104,7 @@ def test_it_counts_well_from_many_threads() -> None:
                 held += UNIT
             most.append(quota.used)
             quota.give_back(held)
-            quota.tell_waiters()
+            quota.wake_waiters()
 
     threads = [threading.Thread(target=work) for _ in range(8)]
     for thread in threads:

@@ -228,7 +228,7 @@ class Play:
         elif name == "others give back":
             if self.others:
                 self.quota.give_back(self.others)
-                self.quota.tell_waiters()
+                self.quota.wake_waiters()
             self.others = 0
         elif self.called and name == "read":
             self.reads += [Read(self) for _ in range(*arguments)]

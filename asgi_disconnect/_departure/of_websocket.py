@@ -1,0 +1,30 @@
+"""What becomes of a WebSocket's app when its client leaves (contract §9).
+
+The client's close is the normal end of many WebSockets: the last message may still be in the works.
+So the app has `grace` seconds whether it listens or not, and one that hears of the disconnect in
+that time is never cancelled.
+"""
+
+import anyio
+
+from .departure import Departing, Departure
+
+
+class WebSocketDeparture(Departure):
+    """The departure of a WebSocket's client."""
+
+    __slots__ = ()
+
+    @property
+    def abandoned(self) -> bool:
+        """What the app raises is because its client has left.
+
+        Frameworks make errors of their own of what the server's `send` raises then, which no server
+        takes for the end of a connection.
+        """
+        return self.cause is not None and self._options.cancel and not self.ignored
+
+    async def _outlasts_grace(self, exchange: Departing, *, told: bool) -> bool:
+        if not told:
+            await anyio.sleep(self._options.grace)
+        return not (self.told or exchange.listens)

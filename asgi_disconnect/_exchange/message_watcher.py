@@ -1,0 +1,34 @@
+"""Reads a WebSocket's messages ahead of the app, within a bound (contract §9)."""
+
+from .._buffer.messages import Messages
+from .._types import Message
+from .exchange import Exchange
+from .reader import TABLE, Event
+from .watcher import Watcher
+
+
+class MessageWatcher(Watcher):
+    """The reading ahead of one WebSocket, in memory."""
+
+    __slots__ = ()
+
+    unread: Messages | None
+
+    def keep(self, message: Message, exchange: Exchange) -> bool:
+        """Keep `message`; false if that was the last for which there is room."""
+        if self.unread is None:
+            self.unread = Messages(exchange.options.max_memory)
+        return self.unread.append(message)
+
+    async def make_room(self, message: Message, exchange: Exchange) -> None:
+        """Wait until the app has read: the server's flow control holds the client."""
+        assert self.unread is not None
+        paused = self.pause(exchange)
+        try:
+            if paused:
+                await self.unread.wait_for_room()
+        finally:
+            exchange.reader = TABLE[exchange.reader][Event.ROOM]
+
+    async def load(self, exchange: Exchange) -> None:
+        """Nothing is elsewhere."""

@@ -1,0 +1,85 @@
+"""One WebSocket (contract §9).
+
+Server `receive` -> reader -> messages -> the app's `receive`; the app's `send` -> connection ->
+server `send`.  What is different from HTTP: nothing is read before the app has read
+``websocket.connect``, the messages stay what they are, and the app has `grace` seconds whether it
+listens or not.
+"""
+
+from typing import Final
+
+from anyio.lowlevel import checkpoint
+
+from .._departure.causes import Phase
+from .._departure.departure import Departure
+from .._departure.of_websocket import WebSocketDeparture
+from .._types import Message
+from .connection import CLOSED, CONNECTING, TABLE, Connection
+from .exchange import Exchange
+from .message_watcher import MessageWatcher
+from .reader import BETWEEN, HELD, IDLE
+from .response import next_state
+from .turns import is_time_for_a_turn
+
+_BEFORE_THE_APP_READS: Final = frozenset({IDLE, HELD, BETWEEN})
+
+
+class WebSocketExchange(Exchange):
+    """One WebSocket, from the handshake to its end."""
+
+    disconnect_type = "websocket.disconnect"
+
+    watcher: MessageWatcher | None
+    connection: Connection = CONNECTING
+    """Where the connection stands."""
+    _has_read_connect = False
+
+    @property
+    def complete(self) -> bool:
+        """The app has closed the connection, or denied it."""
+        return self.connection is CLOSED
+
+    @property
+    def phase(self) -> Phase:
+        """What a departure interrupts."""
+        return "connected"
+
+    def _make_departure(self) -> Departure:
+        return WebSocketDeparture(self.options, self.guard)
+
+    def get_watcher(self) -> MessageWatcher:
+        """The watcher, which is made when it is first needed."""
+        if self.watcher is None:
+            self.watcher = MessageWatcher()
+        return self.watcher
+
+    def must_wait_for_app(self) -> bool:
+        """Whether the app has to read first: servers and frameworks break otherwise."""
+        return not self._has_read_connect and self.reader in _BEFORE_THE_APP_READS
+
+    async def receive(self) -> Message:
+        """The app's `receive`."""
+        message = await super().receive()
+        self._has_read_connect = True
+        return message
+
+    def note_sent(self, message: Message) -> None:
+        """The app is about to send `message`."""
+        self.connection = next_state(TABLE, self.connection, message)
+
+    async def send(self, message: Message) -> None:
+        """The app's `send`."""
+        departure = self.departure_so_far
+        if departure is not None and departure.cause is not None:
+            await self.send_after_departure(message, departure)
+            return
+        self.note_sent(message)
+        try:
+            await self.server_send(message)
+        except OSError:
+            # What the client sent before it left can still be read, and the disconnect after it.
+            if self.depart("send_error"):
+                self.guard.start(self.carry_out_departure)
+            raise
+        if is_time_for_a_turn(self):
+            await checkpoint()
