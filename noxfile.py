@@ -175,7 +175,7 @@ def fuzz(session: nox.Session) -> None:
     install(session, "tests")
     pytest(
         session,
-        *("tests/core/test_replay.py", "--hypothesis-profile=fuzz", "--timeout=0"),
+        *("tests/core/receive/test_replay.py", "--hypothesis-profile=fuzz", "--timeout=0"),
         *("--hypothesis-show-statistics", *session.posargs),
     )
 

@@ -7,13 +7,9 @@ import pytest
 
 from asgi_disconnect._guards import records, try_out
 
-_HIDDEN: WeakKeyDictionary[Any, Any] = WeakKeyDictionary()
+from .backends import BACKENDS
 
-BACKENDS = [
-    pytest.param(("asyncio", {"use_uvloop": False}), id="asyncio"),
-    pytest.param(("asyncio", {"use_uvloop": True}), id="uvloop"),
-    pytest.param(("trio", {}), id="trio"),
-]
+_HIDDEN: WeakKeyDictionary[Any, Any] = WeakKeyDictionary()
 
 
 def cleanup_in_groups_finishes() -> bool:

@@ -17,7 +17,7 @@ from anyio.lowlevel import checkpoint
 
 from asgi_disconnect import DisconnectMiddleware, DisconnectReport, current_disconnect
 
-from ..core.test_cancellation import only_asyncio
+from ..backends import only_asyncio
 from .connection import Connection, serving
 from .journal import Journal
 from .stacks.work import ReportsErrors, clean_up, note_of_request, work_and_tell

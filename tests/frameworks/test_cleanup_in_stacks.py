@@ -15,7 +15,7 @@ from anyio.lowlevel import checkpoint
 from asgi_disconnect import DisconnectMiddleware
 from asgi_disconnect._report import DisconnectReport
 
-from ..core.test_cancellation import only_asyncio
+from ..backends import only_asyncio
 from .connection import MANNERS, Connection, serving
 from .journal import Journal
 from .stacks import STACKS, Stack, holds

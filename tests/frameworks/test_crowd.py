@@ -13,7 +13,7 @@ import pytest
 
 from asgi_disconnect import DisconnectMiddleware, DisconnectReport
 
-from ..core.test_cancellation import only_asyncio
+from ..backends import only_asyncio
 from .connection import MANNERS, Connection
 from .journal import Journal
 from .stacks.work import Note, note_of_request

@@ -1,0 +1,434 @@
+"""What an operator can use: one report of each premature disconnect (contract §7)."""
+
+import dataclasses
+import logging
+import threading
+from typing import Any
+
+import anyio
+import pytest
+
+from asgi_disconnect import (
+    ClientDisconnected,
+    DisconnectMiddleware,
+    DisconnectReport,
+    current_disconnect,
+)
+
+from ...backends import only_asyncio
+from ..scripted import LAST, MORE, REQUEST, START, Server, http_scope, piece, ticks
+
+pytestmark = pytest.mark.anyio
+
+POST = http_scope(method="POST", headers=[(b"content-length", b"100")])
+
+
+async def report_of(server: Server, app: Any, scope: Any = None, **options: Any) -> Any:
+    reports: list[DisconnectReport] = []
+    await server.run(app, scope, on_disconnect=reports.append, **options)
+    assert len(reports) <= 1
+    return reports[0] if reports else None
+
+
+async def sleeps(scope: Any, receive: Any, send: Any) -> None:
+    await anyio.sleep_forever()
+
+
+async def test_a_report_has_the_contracts_fields() -> None:
+    server = Server(piece(b"12345"), piece(b"678", more_body=False))
+    seen = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        seen.append(scope)
+        await receive()
+        await send({**START, "status": 201})
+        await send({**MORE, "body": b"abcd"})
+        await ticks(10)
+        server.leave()
+        await anyio.sleep_forever()
+
+    report = await report_of(server, app, POST)
+    assert report.scope is seen[0]
+    assert report.phase == "responding"
+    assert report.outcome == "cancelled"
+    assert report.cause == "disconnect"
+    assert report.bytes_received == 8
+    assert report.bytes_sent == 4
+    assert report.status == 201
+    assert report.exception is None
+    assert 0 <= report.seconds_to_end <= report.seconds_since_start < 5
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        report.status = 200
+    assert not hasattr(report, "__dict__")
+
+
+async def test_the_seconds_are_those_from_the_start_and_from_the_disconnect() -> None:
+    server = Server(REQUEST)
+    before, after = 0.05, 0.02
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await anyio.sleep(before)
+        server.leave()
+        await current_disconnect().wait()
+        current_disconnect().ignore()
+        await anyio.sleep(after)
+
+    report = await report_of(server, app)
+    coarse = 0.005  # a loop's clock
+    assert after - coarse <= report.seconds_to_end
+    assert before - coarse <= report.seconds_since_start - report.seconds_to_end
+
+
+class FailsBeforeTheStart(Server):
+    async def send(self, message: Any) -> None:
+        if message["type"] != "http.response.start":
+            raise OSError("gone")
+
+
+async def test_a_departure_that_is_said_twice_counts_from_the_first_time() -> None:
+    """The server's `send` raises, and its `receive` says so later."""
+    server = FailsBeforeTheStart(REQUEST)
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await receive()
+        await ticks(5)  # the watcher reads
+        with pytest.raises(OSError, match="gone"):
+            await send({"type": "http.response.debug", "info": {}})
+        await anyio.sleep(0.05)
+        await send(START)
+        server.leave()
+        await ticks(10)
+
+    report = await report_of(server, app, cancel=False)
+    assert report.cause == "send_error"
+    assert report.phase == "processing"
+    assert report.seconds_to_end >= 0.045
+
+
+async def test_a_refusal_that_comes_too_late_is_no_status() -> None:
+    """The client has left, and what was on its way is too much."""
+    server = FailsBeforeTheStart(piece(b"a"))
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await receive()
+        await ticks(5)  # the watcher reads
+        with pytest.raises(OSError, match="gone"):
+            await send({"type": "http.response.debug", "info": {}})
+        server.give(piece(b"too long"))
+        await ticks(10)
+
+    report = await report_of(server, app, cancel=False, max_body_size=4)
+    assert (report.cause, report.status) == ("send_error", None)
+    assert server.sent == []
+
+
+@pytest.mark.parametrize("dropped", [True, False])
+async def test_what_is_sent_to_nobody_counts_if_it_is_handed_to_the_server(dropped: bool) -> None:
+    server = Server(REQUEST)
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.debug", "info": {}, "body": b"none of it"})
+        server.leave()
+        try:
+            await (anyio.sleep_forever() if dropped else current_disconnect().wait())
+        finally:
+            with anyio.CancelScope(shield=True):
+                await send(START)
+                await send({**MORE, "body": b"abcd"})
+
+    report = await report_of(server, app, cancel=dropped)
+    assert (report.status, report.bytes_sent) == ((None, 0) if dropped else (200, 4))
+
+
+@pytest.mark.parametrize(
+    ("given", "scope", "phase"),
+    [
+        ([], http_scope(), "processing"),
+        ([REQUEST], http_scope(), "processing"),
+        ([], POST, "receiving"),
+        ([piece(b"a")], POST, "receiving"),
+        ([piece(b"a", more_body=False)], POST, "processing"),
+        ([piece(b"a")], http_scope(headers=[(b"transfer-encoding", b"chunked")]), "receiving"),
+    ],
+)
+async def test_the_phase_is_what_was_interrupted(given: Any, scope: Any, phase: str) -> None:
+    server = Server(*given)
+    server.leave()
+    assert (await report_of(server, sleeps, scope)).phase == phase
+
+
+async def test_each_outcome() -> None:
+    async def listens(scope: Any, receive: Any, send: Any) -> None:
+        while (await receive())["type"] != "http.disconnect":
+            pass
+
+    async def does_not_end(scope: Any, receive: Any, send: Any) -> None:
+        await listens(scope, receive, send)
+        await anyio.sleep_forever()
+
+    async def ignores(scope: Any, receive: Any, send: Any) -> None:
+        current_disconnect().ignore()
+        await ticks(20)
+
+    async def works(scope: Any, receive: Any, send: Any) -> None:
+        await ticks(20)
+
+    async def finishes(scope: Any, receive: Any, send: Any) -> None:
+        await current_disconnect().wait()
+
+    for app, options, outcome in [
+        (sleeps, {}, "cancelled"),
+        (listens, {}, "told"),
+        (does_not_end, {"grace": 0.01}, "overran"),
+        (ignores, {}, "ignored"),
+        (works, {"cancel": False}, "ignored"),
+        (finishes, {}, "finished"),
+    ]:
+        server = Server(REQUEST)
+        server.leave()
+        report = await report_of(server, app, **options)  # type: ignore[arg-type]
+        assert report.outcome == outcome, app
+
+
+@only_asyncio
+async def test_cleanup_that_overruns_is_told() -> None:
+    server = Server(REQUEST)
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        server.leave()
+        try:
+            await anyio.sleep_forever()
+        finally:
+            await anyio.sleep_forever()
+
+    assert (await report_of(server, app, cleanup_timeout=0.01)).outcome == "overran"
+
+
+async def test_what_is_sent_to_nobody_is_not_counted() -> None:
+    server = Server(REQUEST)
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.debug", "info": {}})
+        server.leave()
+        try:
+            await anyio.sleep_forever()
+        finally:
+            with anyio.CancelScope(shield=True):
+                await send(START)
+                await send(MORE)
+
+    report = await report_of(server, app)
+    assert server.types == ["debug"]
+    assert (report.phase, report.status, report.bytes_sent) == ("processing", None, 0)
+
+
+async def test_there_is_no_report_of_a_response_that_was_complete() -> None:
+    server = Server(REQUEST)
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await receive()
+        await send(START)
+        await send(LAST)
+        server.leave()
+        await ticks(20)
+
+    assert await report_of(server, app) is None
+
+
+async def test_nor_of_one_whose_client_stayed() -> None:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await ticks(20)
+
+    assert await report_of(Server(REQUEST), app) is None
+
+
+async def test_an_error_of_send_is_a_cause() -> None:
+    class Failing(Server):
+        async def send(self, message: Any) -> None:
+            raise OSError("gone")
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        with pytest.raises(OSError, match="gone"):
+            await send(START)
+        await anyio.sleep_forever()
+
+    report = await report_of(Failing(REQUEST), app, grace=0)
+    assert (report.cause, report.status, report.bytes_sent) == ("send_error", None, 0)
+
+
+@pytest.mark.parametrize("declared", [True, False])
+async def test_a_body_that_is_too_large_is_a_cause(declared: bool) -> None:
+    server = Server(piece(b"12345"))
+    scope = POST if declared else http_scope(headers=[(b"transfer-encoding", b"chunked")])
+    report = await report_of(server, sleeps, scope, max_body_size=4)
+    assert (report.cause, report.status, report.outcome) == ("body_too_large", 413, "cancelled")
+    assert report.phase == "receiving"
+    assert server.sent[0]["status"] == 413
+
+
+async def test_a_body_that_does_not_come_is_a_cause() -> None:
+    server = Server(piece(b"12345"))
+    report = await report_of(server, sleeps, POST, body_timeout=0.01)
+    assert (report.cause, report.status, report.bytes_received) == ("body_timeout", 408, 5)
+
+
+async def test_hooks_are_called_after_the_app_has_ended() -> None:
+    server = Server(REQUEST)
+    events: list[Any] = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        server.leave()
+        try:
+            await anyio.sleep_forever()
+        finally:
+            with anyio.CancelScope(shield=True):
+                await ticks(10)
+            events.append("ended")
+
+    def plain(report: DisconnectReport) -> None:
+        events.append(("plain", threading.current_thread() is threading.main_thread()))
+
+    async def awaited(report: DisconnectReport) -> None:
+        await ticks(5)
+        events.append("awaited")
+
+    await server.run(app, on_disconnect=[plain, awaited])
+    assert events == ["ended", ("plain", True), "awaited"]
+
+
+async def test_an_error_of_a_hook_is_logged_and_harms_nothing(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    server = Server(REQUEST)
+    server.leave()
+    called = []
+
+    def fails(report: DisconnectReport) -> None:
+        raise ValueError("the hook's")
+
+    async def fails_later(report: DisconnectReport) -> None:
+        await ticks(1)
+        raise ValueError("the hook's")
+
+    hooks = [fails, fails_later, called.append]
+    assert await server.run(sleeps, on_disconnect=hooks) is None
+    assert len(called) == 1
+    assert [record.levelno for record in caplog.records] == [logging.ERROR] * 2
+
+
+async def test_a_hook_that_hangs_does_not_hold_the_exchange_for_ever(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    server = Server(REQUEST)
+    server.leave()
+
+    async def hangs(report: DisconnectReport) -> None:
+        await anyio.sleep_forever()
+
+    assert await server.run(sleeps, on_disconnect=hangs, cleanup_timeout=0.01) is None
+    (record,) = caplog.records
+    assert "took too long" in record.getMessage()
+
+
+async def test_hooks_are_called_when_the_server_shuts_down_too() -> None:
+    """The app is told, and then the server's own cancellation ends it."""
+    server = Server(REQUEST)
+    reports: list[DisconnectReport] = []
+    told = anyio.Event()
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await receive()
+        server.leave()
+        await receive()
+        told.set()
+        await anyio.sleep_forever()
+
+    async with anyio.create_task_group() as tasks:
+
+        async def serve() -> None:
+            await server.run(app, on_disconnect=reports.append)
+
+        tasks.start_soon(serve)
+        await told.wait()
+        tasks.cancel_scope.cancel()
+    assert [report.outcome for report in reports] == ["told"]
+    # The cancellation was not ours.
+    assert isinstance(reports[0].exception, anyio.get_cancelled_exc_class())
+
+
+@pytest.mark.parametrize("told", [True, False])
+@pytest.mark.parametrize(
+    "error", [ValueError("cleanup"), ClientDisconnected("said so"), ExceptionGroup("", [OSError()])]
+)
+async def test_what_an_abandoned_app_ended_with_is_in_the_report(
+    error: Exception, told: bool
+) -> None:
+    """And not in the server's log; a group is the app's own."""
+    server = Server(REQUEST)
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await receive()
+        server.leave()
+        if told:
+            await receive()
+            raise error
+        try:
+            await anyio.sleep_forever()
+        finally:
+            raise error
+
+    report = await report_of(server, app)
+    assert report.outcome == ("told" if told else "cancelled")
+    assert report.exception is error
+
+
+class Own(BaseException):
+    pass
+
+
+@pytest.mark.parametrize("error", [ValueError("own"), Own("own")])
+async def test_what_reaches_the_server_is_in_the_report_too(error: BaseException) -> None:
+    server = Server(REQUEST)
+    reports: list[DisconnectReport] = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        server.leave()
+        await current_disconnect().wait()
+        raise error
+
+    with pytest.raises(type(error)) as raised:
+        await server.run(app, cancel=False, on_disconnect=reports.append)
+    assert raised.value is error
+    assert [report.exception for report in reports] == [error]
+
+
+@pytest.mark.parametrize("ends", ["told", "ignored", "cancelled", "overran"])
+async def test_without_an_error_of_the_apps_the_report_has_none(ends: str) -> None:
+    server = Server(REQUEST)
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        server.leave()
+        if ends == "told":
+            while (await receive())["type"] != "http.disconnect":
+                pass
+        elif ends == "ignored":
+            current_disconnect().ignore()
+            await ticks(20)
+        else:
+            try:
+                await anyio.sleep_forever()
+            finally:
+                if ends == "overran":
+                    with anyio.CancelScope(shield=True):
+                        await anyio.sleep(0.02)
+                    await anyio.sleep_forever()
+
+    report = await report_of(server, app, cleanup_timeout=0.01)
+    assert report.outcome == ends
+    assert report.exception is None
+
+
+@pytest.mark.parametrize("value", [5, [print, 5], "hook"])
+def test_on_disconnect_takes_callables(value: Any) -> None:
+    with pytest.raises(TypeError, match=r"^on_disconnect must be a callable"):
+        DisconnectMiddleware(sleeps, on_disconnect=value)
