@@ -1,4 +1,4 @@
-"""A cancellation of somebody else's passes at once, whatever of ours still runs (contract §4.5)."""
+"""A cancellation of somebody else's cuts short what of ours still runs (contract §4.5)."""
 
 import asyncio
 from typing import Any
@@ -9,9 +9,11 @@ import pytest
 from asgi_disconnect import DisconnectReport, current_disconnect
 
 from ...backends import only_asyncio
-from ..scripted import HUNG, LAST, REQUEST, START, Message, Server, piece, ticks
+from ..scripted import HUNG, REQUEST, Message, Server, piece, ticks
 
 pytestmark = pytest.mark.anyio
+
+STAGES = ["hook", "callback", "answer", "hook, the app cancelled"]
 
 
 class Stage:
@@ -61,9 +63,6 @@ class SlowToSend(Server):
 
     async def send(self, message: Message) -> None:
         await self.stage.last()
-
-
-STAGES = ["hook", "callback", "answer", "hook, the app cancelled"]
 
 
 @pytest.fixture(params=STAGES)
@@ -186,109 +185,3 @@ async def test_a_hook_that_will_not_be_cut_short_is_left_behind() -> None:
     go_on.set()
     await ticks(5)
     assert events == ["cancelled", "ended"]
-
-
-@only_asyncio
-@pytest.mark.parametrize("wait", range(5))
-async def test_an_app_that_has_taken_ours_back_hears_the_servers(wait: int) -> None:
-    """asyncio's documentation shows how to take a cancellation back."""
-    server = Server(REQUEST)
-    goes_on = anyio.Event()
-
-    async def app(scope: Any, receive: Any, send: Any) -> None:
-        await receive()
-        server.leave()
-        try:
-            await anyio.sleep_forever()
-        except asyncio.CancelledError:
-            this_task().uncancel()
-        goes_on.set()
-        await anyio.sleep_forever()
-
-    task = asyncio.create_task(server.run(app))
-    with anyio.fail_after(HUNG):
-        await goes_on.wait()
-        await ticks(wait)
-        task.cancel("the server's")
-        with pytest.raises(asyncio.CancelledError) as raised:
-            await task
-    assert raised.value.args == ("the server's",)
-
-
-@only_asyncio
-@pytest.mark.parametrize("wait", range(4))
-async def test_a_servers_own_cancel_of_which_the_app_makes_another_error(wait: int) -> None:
-    """The app's error stays out of the server's log, its own cancellation does not."""
-    server = Server(REQUEST)
-    cleaning = anyio.Event()
-
-    async def app(scope: Any, receive: Any, send: Any) -> None:
-        await receive()
-        server.leave()
-        try:
-            await anyio.sleep_forever()
-        finally:
-            cleaning.set()
-            try:
-                await anyio.sleep_forever()
-            except asyncio.CancelledError:
-                raise ValueError("the app's own") from None
-
-    task = asyncio.create_task(server.run(app))
-    with anyio.fail_after(HUNG):
-        await cleaning.wait()
-        await ticks(wait)
-        task.cancel()
-        await asyncio.wait([task])
-    assert task.cancelled()
-
-
-@only_asyncio
-@pytest.mark.parametrize("stage", range(10))
-@pytest.mark.parametrize("app_ends", [None, ValueError("the app's")])
-async def test_a_cancellation_on_the_apps_way_out_is_raised_once_or_left_to_the_caller(
-    stage: int, app_ends: Exception | None
-) -> None:
-    """Whatever the tick: it is seen by the caller, once, and counted once."""
-    server = Server(REQUEST)
-    done = asyncio.Event()
-
-    async def app(scope: Any, receive: Any, send: Any) -> None:
-        await receive()
-        await ticks(3)  # there is a watcher
-        await send(START)
-        await send(LAST)
-        done.set()
-        if app_ends is not None:
-            raise app_ends
-
-    seen: list[str] = []
-
-    async def caller() -> None:
-        try:
-            await server.run(app)
-        except asyncio.CancelledError:
-            seen.append("raised")
-        except ValueError:
-            pass
-        if not seen:
-            try:
-                await anyio.sleep_forever()
-            except asyncio.CancelledError:
-                seen.append("pending")
-        this_task().uncancel()
-        await ticks(3)  # a second one would come out here
-
-    task = asyncio.create_task(caller())
-    await done.wait()
-    await ticks(stage)
-    task.cancel()
-    with anyio.fail_after(HUNG):
-        await task
-    assert len(seen) == 1
-
-
-def this_task() -> "asyncio.Task[Any]":
-    task = asyncio.current_task()
-    assert task is not None
-    return task

@@ -1,12 +1,10 @@
-"""A cancellation that is not ours passes at once, at any stage (contract §4.5, §5)."""
+"""A cancellation that is not ours passes at once, and once (contract §4.5)."""
 
 import asyncio
 from typing import Any
 
 import anyio
 import pytest
-
-from asgi_disconnect import DisconnectMiddleware
 
 from ...backends import only_asyncio
 from ..scripted import DISCONNECT, HUNG, LAST, REQUEST, START, Server, ticks
@@ -138,73 +136,6 @@ async def test_asyncio_timeout_works_around_and_inside() -> None:
     assert events == ["inside"]
 
 
-@pytest.mark.parametrize("watched", [True, False])
-@pytest.mark.parametrize("fails", [True, False])
-async def test_an_app_that_completes_while_a_cancellation_is_pending_completes(
-    watched: bool, fails: bool
-) -> None:
-    """No cancellation point is added on the way in or out."""
-    server = Server(REQUEST)
-    error = ValueError("the app's")
-    outcome: list[Any] = []
-
-    async def app(scope: Any, receive: Any, send: Any) -> str:
-        if watched:
-            with anyio.CancelScope(shield=True):
-                await ticks(20)
-            assert server.reading
-        if fails:
-            raise error
-        return "returned"
-
-    with anyio.CancelScope() as callers:
-        callers.cancel()
-        try:
-            outcome.append(
-                await DisconnectMiddleware(app, watch_after=0)(
-                    {"type": "http"}, server.receive, server.send
-                )
-            )
-        except ValueError as raised:
-            outcome.append(raised)
-    assert outcome == [error if fails else "returned"]
-
-
-@only_asyncio
-@pytest.mark.parametrize("watched", [True, False])
-async def test_a_cancellation_that_the_app_leaves_pending_stays_pending(watched: bool) -> None:
-    server = Server(REQUEST)
-    events = []
-
-    async def app(scope: Any, receive: Any, send: Any) -> str:
-        await receive()
-        if watched:
-            await ticks(20)
-        await send(START)
-        await send(LAST)
-        task = asyncio.current_task()
-        assert task is not None
-        task.cancel("pending")
-        return "returned"
-
-    async def caller() -> None:
-        events.append(
-            await DisconnectMiddleware(app, watch_after=0)(
-                {"type": "http"}, server.receive, server.send
-            )
-        )
-        try:
-            await asyncio.sleep(0)
-        except asyncio.CancelledError as error:
-            events.append(error.args)
-            task = asyncio.current_task()
-            assert task is not None
-            events.append(task.cancelling())
-
-    await asyncio.create_task(caller())
-    assert events == ["returned", ("pending",), 1]
-
-
 @only_asyncio
 @pytest.mark.parametrize("wait", range(8))
 @pytest.mark.parametrize("goes_on", [True, False])
@@ -242,3 +173,109 @@ async def test_a_cancellation_that_asyncios_task_group_made_of_ours_stays_with_u
         return task.cancelling()
 
     assert await asyncio.create_task(caller()) == 0
+
+
+def this_task() -> "asyncio.Task[Any]":
+    task = asyncio.current_task()
+    assert task is not None
+    return task
+
+
+@only_asyncio
+@pytest.mark.parametrize("wait", range(5))
+async def test_an_app_that_has_taken_ours_back_hears_the_servers(wait: int) -> None:
+    """asyncio's documentation shows how to take a cancellation back."""
+    server = Server(REQUEST)
+    goes_on = anyio.Event()
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await receive()
+        server.leave()
+        try:
+            await anyio.sleep_forever()
+        except asyncio.CancelledError:
+            this_task().uncancel()
+        goes_on.set()
+        await anyio.sleep_forever()
+
+    task = asyncio.create_task(server.run(app))
+    with anyio.fail_after(HUNG):
+        await goes_on.wait()
+        await ticks(wait)
+        task.cancel("the server's")
+        with pytest.raises(asyncio.CancelledError) as raised:
+            await task
+    assert raised.value.args == ("the server's",)
+
+
+@only_asyncio
+@pytest.mark.parametrize("wait", range(4))
+async def test_a_servers_own_cancel_of_which_the_app_makes_another_error(wait: int) -> None:
+    """The app's error stays out of the server's log, its own cancellation does not."""
+    server = Server(REQUEST)
+    cleaning = anyio.Event()
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await receive()
+        server.leave()
+        try:
+            await anyio.sleep_forever()
+        finally:
+            cleaning.set()
+            try:
+                await anyio.sleep_forever()
+            except asyncio.CancelledError:
+                raise ValueError("the app's own") from None
+
+    task = asyncio.create_task(server.run(app))
+    with anyio.fail_after(HUNG):
+        await cleaning.wait()
+        await ticks(wait)
+        task.cancel()
+        await asyncio.wait([task])
+    assert task.cancelled()
+
+
+@only_asyncio
+@pytest.mark.parametrize("stage", range(10))
+@pytest.mark.parametrize("app_ends", [None, ValueError("the app's")])
+async def test_a_cancellation_on_the_apps_way_out_is_raised_once_or_left_to_the_caller(
+    stage: int, app_ends: Exception | None
+) -> None:
+    """Whatever the tick: it is seen by the caller, once, and counted once."""
+    server = Server(REQUEST)
+    done = asyncio.Event()
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await receive()
+        await ticks(3)  # there is a watcher
+        await send(START)
+        await send(LAST)
+        done.set()
+        if app_ends is not None:
+            raise app_ends
+
+    seen: list[str] = []
+
+    async def caller() -> None:
+        try:
+            await server.run(app)
+        except asyncio.CancelledError:
+            seen.append("raised")
+        except ValueError:
+            pass
+        if not seen:
+            try:
+                await anyio.sleep_forever()
+            except asyncio.CancelledError:
+                seen.append("pending")
+        this_task().uncancel()
+        await ticks(3)  # a second one would come out here
+
+    task = asyncio.create_task(caller())
+    await done.wait()
+    await ticks(stage)
+    task.cancel()
+    with anyio.fail_after(HUNG):
+        await task
+    assert len(seen) == 1

@@ -1,6 +1,7 @@
 """Nothing that an await has already been given is lost to our cancellation (contract §4.4)."""
 
 import asyncio
+import itertools
 from collections.abc import AsyncIterator, Awaitable, Callable, Generator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -12,6 +13,8 @@ from ...backends import only_asyncio
 from ..scripted import HUNG, REQUEST, Server, ticks
 
 pytestmark = [pytest.mark.anyio, only_asyncio]
+
+Take = Callable[["Pool"], Awaitable[int]]
 
 
 class Pool:
@@ -34,9 +37,6 @@ class Pool:
                 future.set_result(item)
                 return
         self.free.append(item)
-
-
-Take = Callable[["Pool"], Awaitable[int]]
 
 
 async def plainly(pool: "Pool") -> int:
@@ -140,6 +140,85 @@ async def test_what_a_pool_has_handed_over_arrives(take: Take, lead: int) -> Non
         with anyio.fail_after(HUNG):
             await running
         assert len(got) + len(pool.free) == 1
+
+
+@pytest.mark.parametrize("leave_after", range(8))
+async def test_what_is_on_its_way_to_the_handler_is_not_lost(leave_after: int) -> None:
+    """A task that is cancelled when it is about to run loses what its await has brought."""
+    server = Server(REQUEST)
+    slots: list[asyncio.Future[int]] = []
+    put, got = itertools.count(), []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await receive()
+        while True:
+            slots.append(asyncio.get_running_loop().create_future())
+            got.append(await slots[0])
+
+    async def feed() -> None:
+        while not stopped.is_set():
+            if slots and len(got) < 100:
+                slots.pop().set_result(next(put))
+            if len(got) == leave_after:
+                server.leave()
+            await ticks(1)
+
+    stopped = anyio.Event()
+    with anyio.fail_after(HUNG):
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(feed)
+            assert await server.run(app) is None
+            stopped.set()
+    assert got == list(range(next(put)))
+
+
+async def test_what_only_looks_as_if_it_were_on_its_way_is_not_waited_for() -> None:
+    """A future that is done beside the one that is awaited, in an awaitable of somebody's own."""
+    server = Server(REQUEST)
+
+    class Odd:
+        def __await__(self) -> Any:
+            done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            done.set_result(None)
+            pending: Any = asyncio.get_running_loop().create_future()
+            pending._asyncio_future_blocking = True
+            yield pending
+            done.result()
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await receive()
+        server.leave()
+        await Odd()
+
+    with anyio.fail_after(HUNG):
+        assert await server.run(app) is None
+
+
+@pytest.mark.parametrize("ticks_of_work", range(1, 6))
+async def test_a_handler_about_to_run_at_that_very_moment_is_cancelled(ticks_of_work: int) -> None:
+    """Many short awaits: whatever the moment, it is reached once, and its cleanup is not."""
+    for leave_after in range(12):
+        server = Server(REQUEST)
+        events = []
+
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            await receive()
+            try:
+                async with anyio.create_task_group() as tasks:
+
+                    async def leave() -> None:
+                        await ticks(leave_after)  # noqa: B023
+                        server.leave()  # noqa: B023
+
+                    tasks.start_soon(leave)
+                    while True:
+                        await ticks(ticks_of_work)
+            finally:
+                await ticks(5)
+                events.append("cleaned up")  # noqa: B023
+
+        assert await server.run(app) is None
+        assert events == ["cleaned up"]
 
 
 @pytest.mark.parametrize("busy", ["queue", "sleep(0)", "both"])

@@ -6,10 +6,7 @@ from typing import Any
 import anyio
 import pytest
 
-from asgi_disconnect import current_disconnect
-
-from ...backends import only_asyncio
-from ..scripted import DISCONNECT, HUNG, LAST, MORE, REQUEST, START, Server, piece, ticks
+from ..scripted import HUNG, LAST, MORE, REQUEST, START, Server, piece, ticks
 
 pytestmark = [pytest.mark.anyio, pytest.mark.timeout(300)]
 
@@ -148,96 +145,3 @@ async def test_a_departure_is_never_missed() -> None:
                     chance.choice([[], [REQUEST], [piece(b"a")]]),
                     chance.choice([0, 0, 0.0001]),
                 )
-
-
-@pytest.mark.parametrize("length", range(1, 5))
-@pytest.mark.parametrize("leaves_at", range(4, 20))
-async def test_a_last_send_that_takes_its_time_is_not_the_end_of_background_work(
-    length: int, leaves_at: int
-) -> None:
-    """The client leaves just before it, or while it lasts."""
-    server = Server(REQUEST)
-    done = []
-
-    async def app(scope: Any, receive: Any, send: Any) -> None:
-        await receive()
-        await ticks(8)
-        await send(START)
-        await send(LAST)
-        await ticks(100)
-        done.append("background")
-
-    async with anyio.create_task_group() as tasks:
-
-        async def slow_send(message: Any) -> None:
-            server.sent.append(message)
-            drained = anyio.Event()
-
-            async def drain() -> None:
-                await ticks(length)
-                drained.set()
-
-            tasks.start_soon(drain)
-            await drained.wait()
-
-        server.send = slow_send  # type: ignore[method-assign]
-
-        async def leave() -> None:
-            await ticks(leaves_at)
-            server.leave()
-
-        tasks.start_soon(leave)
-        await server.run(app, grace=1000)
-    completed = server.types == ["start", "body"]  # handed to the server, be it not drained
-    assert done == (["background"] if completed else [])
-
-
-async def test_a_last_send_that_never_returns_is_given_up_after_grace() -> None:
-    """As hypercorn's on HTTP/2, to a client that has left."""
-    server = Server(REQUEST)
-    ended = []
-
-    async def app(scope: Any, receive: Any, send: Any) -> None:
-        await receive()
-        await send(START)
-        server.leave()
-        while not current_disconnect().is_set():
-            await ticks(1)
-        try:
-            await send(LAST)
-        finally:
-            ended.append(True)
-
-    async def send(message: Any) -> None:
-        if message is LAST:
-            await anyio.sleep_forever()
-
-    server.send = send  # type: ignore[method-assign]
-    await server.run(app, grace=0.01)
-    assert ended == [True]
-
-
-@only_asyncio
-@pytest.mark.parametrize("length", range(1, 7))
-async def test_a_last_send_that_lasts_some_ticks_as_grace_ends_is_no_reason_to_cancel(
-    length: int,
-) -> None:
-    """The app has been told, and has completed its response in its time."""
-    server = Server(REQUEST)
-    done = []
-
-    async def app(scope: Any, receive: Any, send: Any) -> None:
-        await receive()
-        server.leave()
-        assert await receive() == DISCONNECT
-        await send(START)
-        await send(LAST)
-        await ticks(100)
-        done.append("background")
-
-    async def slow_send(message: Any) -> None:
-        await ticks(length)
-
-    server.send = slow_send  # type: ignore[method-assign]
-    await server.run(app, grace=0)
-    assert done == ["background"]

@@ -1,50 +1,15 @@
-"""What a premature disconnect does: told first, then cancelled (contract §4)."""
+"""An app that listens is told first, and has `grace` to end in its own way (contract §4.2)."""
 
-import logging
+import asyncio
 import math
 from typing import Any
 
 import anyio
 import pytest
 
-from ..scripted import DISCONNECT, LAST, MORE, REQUEST, START, Server, piece, ticks
+from ..scripted import DISCONNECT, LAST, REQUEST, START, Server, ticks
 
-pytestmark = pytest.mark.anyio
-
-
-@pytest.fixture(autouse=True)
-def nothing_is_logged_above_debug(caplog: pytest.LogCaptureFixture) -> Any:
-    caplog.set_level(logging.DEBUG, "asgi_disconnect")
-    yield
-    assert not [record for record in caplog.records if record.levelno > logging.DEBUG]
-
-
-@pytest.mark.parametrize("sent", [[], [START], [START, MORE]])
-@pytest.mark.parametrize("given", [[], [piece(b"a")], [REQUEST]])
-@pytest.mark.parametrize("reads", [True, False])
-async def test_an_app_that_does_not_listen_is_cancelled(
-    sent: list[Any], given: list[Any], reads: bool
-) -> None:
-    events = []
-    server = Server(*given)
-
-    async def app(scope: Any, receive: Any, send: Any) -> str:
-        if reads:
-            for _ in given:
-                await receive()
-        for message in sent:
-            await send(message)
-        server.leave()
-        try:
-            await anyio.sleep_forever()
-        except BaseException as error:
-            events.append(isinstance(error, anyio.get_cancelled_exc_class()))
-            raise
-        return "unreachable"
-
-    assert await server.run(app, grace=1000) is None
-    assert events == [True]
-    assert server.sent == sent
+pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("nothing_is_logged_above_debug")]
 
 
 async def test_an_app_that_listens_is_told_and_ends_in_its_own_way() -> None:
@@ -72,6 +37,27 @@ async def test_an_app_that_listens_is_told_and_ends_in_its_own_way() -> None:
 
     assert await server.run(app, grace=1000) == "its own way"
     assert cancelled == ["work"]
+
+
+async def test_one_listener_among_many_tasks_is_enough_to_be_told() -> None:
+    server = Server(REQUEST)
+
+    async def app(scope: Any, receive: Any, send: Any) -> str:
+        await receive()
+        told = anyio.Event()
+        async with anyio.create_task_group() as tasks:
+
+            async def listen() -> None:
+                assert await receive() == DISCONNECT
+                told.set()
+
+            tasks.start_soon(listen)
+            await ticks(5)
+            server.leave()
+            await told.wait()
+        return "its own way"
+
+    assert await server.run(app, grace=1000) == "its own way"
 
 
 @pytest.mark.parametrize("watch_after", [0, math.inf])
@@ -124,27 +110,6 @@ async def test_a_told_app_that_completes_its_response_is_not_cancelled_after_gra
     assert done == ["background"]
 
 
-async def test_one_listener_among_many_tasks_is_enough_to_be_told() -> None:
-    server = Server(REQUEST)
-
-    async def app(scope: Any, receive: Any, send: Any) -> str:
-        await receive()
-        told = anyio.Event()
-        async with anyio.create_task_group() as tasks:
-
-            async def listen() -> None:
-                assert await receive() == DISCONNECT
-                told.set()
-
-            tasks.start_soon(listen)
-            await ticks(5)
-            server.leave()
-            await told.wait()
-        return "its own way"
-
-    assert await server.run(app, grace=1000) == "its own way"
-
-
 async def test_with_cancel_false_the_app_is_told_and_otherwise_left_alone() -> None:
     server = Server(REQUEST)
     error = ValueError("the app's")
@@ -161,97 +126,31 @@ async def test_with_cancel_false_the_app_is_told_and_otherwise_left_alone() -> N
     assert raised.value is error
 
 
-@pytest.mark.parametrize("listens", [True, False])
-async def test_what_an_abandoned_app_raises_does_not_reach_the_server(listens: bool) -> None:
-    """Starlette's "No response returned." and ClientDisconnect, say."""
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+@pytest.mark.parametrize("later", range(12))
+@pytest.mark.anyio
+async def test_an_app_that_has_begun_to_listen_is_told(later: int) -> None:
     server = Server(REQUEST)
+    thread: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    listens = False
+    reports: list[Any] = []
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
-        await receive()
-        server.leave()
-        if listens:
+        async def listen() -> None:
+            nonlocal listens
+            listens = True
             await receive()
-        else:
-            try:
-                await anyio.sleep_forever()
-            except BaseException:
-                raise RuntimeError("No response returned.") from None
-        raise RuntimeError("No response returned.")
 
-    assert await server.run(app) is None
-
-
-async def test_an_exception_group_of_an_abandoned_app_does_not_reach_the_server() -> None:
-    server = Server(REQUEST)
-
-    async def app(scope: Any, receive: Any, send: Any) -> None:
         await receive()
-        server.leave()
-        async with anyio.create_task_group() as tasks:
+        await thread
+        listening = asyncio.create_task(listen())
+        await asyncio.wait([listening])
 
-            async def fail() -> None:
-                try:
-                    await anyio.sleep_forever()
-                finally:
-                    raise KeyError("in a task of the app's")
-
-            tasks.start_soon(fail)
-
-    assert await server.run(app) is None
-
-
-@pytest.mark.parametrize("leave", [True, False])
-@pytest.mark.parametrize("error", [KeyboardInterrupt(), SystemExit(3)])
-async def test_what_is_to_end_the_process_does(leave: bool, error: BaseException) -> None:
-    server = Server(REQUEST)
-
-    async def app(scope: Any, receive: Any, send: Any) -> None:
-        await receive()
-        if leave:
-            server.leave()
-            await receive()
-        raise error
-
-    with pytest.raises(type(error)) as raised:
-        await server.run(app)
-    assert raised.value is error
-
-
-@pytest.mark.parametrize("complete", [True, False])
-@pytest.mark.parametrize("watched", [True, False])
-async def test_the_apps_exception_leaves_as_the_same_object(complete: bool, watched: bool) -> None:
-    class Own(BaseException):
-        pass
-
-    for error in (ValueError("own"), Own("own")):
-        server = Server(REQUEST)
-
-        async def app(scope: Any, receive: Any, send: Any) -> None:
-            if watched:
-                await ticks(20)
-            await receive()
-            if complete:
-                await send(START)
-                await send(LAST)
-                server.leave()  # noqa: B023
-                await ticks(20)
-            raise error  # noqa: B023
-
-        with pytest.raises(type(error)) as raised:
-            await server.run(app)
-        assert raised.value is error
-
-
-async def test_what_a_told_app_raises_after_answering_nobody_does_not_reach_the_server() -> None:
-    """Starlette answers a ClientDisconnect with a 500, and raises it all the same."""
-    server = Server(REQUEST)
-
-    async def app(scope: Any, receive: Any, send: Any) -> None:
-        await receive()
-        server.leave()
-        await receive()
-        await send({**START, "status": 500})
-        await send(LAST)
-        raise RuntimeError("ClientDisconnect")
-
-    assert await server.run(app) is None
+    running = asyncio.create_task(server.run(app, on_disconnect=reports.append))
+    await ticks(20)
+    server.leave()
+    await ticks(later)
+    if not thread.done():
+        thread.set_result(None)
+    await running
+    assert [report.outcome for report in reports] == ["told" if listens else "cancelled"]

@@ -1,21 +1,15 @@
-"""What an operator can use: one report of each premature disconnect (contract §7)."""
+"""One report of each premature disconnect (contract §7)."""
 
 import dataclasses
-import logging
-import threading
 from typing import Any
 
 import anyio
 import pytest
 
-from asgi_disconnect import (
-    ClientDisconnected,
-    DisconnectMiddleware,
-    DisconnectReport,
-    current_disconnect,
-)
+from asgi_disconnect import ClientDisconnected, DisconnectReport, current_disconnect
 
 from ...backends import only_asyncio
+from ..receive.refusals import Working
 from ..scripted import LAST, MORE, REQUEST, START, Server, http_scope, piece, ticks
 
 pytestmark = pytest.mark.anyio
@@ -28,10 +22,6 @@ async def report_of(server: Server, app: Any, scope: Any = None, **options: Any)
     await server.run(app, scope, on_disconnect=reports.append, **options)
     assert len(reports) <= 1
     return reports[0] if reports else None
-
-
-async def sleeps(scope: Any, receive: Any, send: Any) -> None:
-    await anyio.sleep_forever()
 
 
 async def test_a_report_has_the_contracts_fields() -> None:
@@ -138,6 +128,10 @@ async def test_what_is_sent_to_nobody_counts_if_it_is_handed_to_the_server(dropp
 
     report = await report_of(server, app, cancel=dropped)
     assert (report.status, report.bytes_sent) == ((None, 0) if dropped else (200, 4))
+
+
+async def sleeps(scope: Any, receive: Any, send: Any) -> None:
+    await anyio.sleep_forever()
 
 
 @pytest.mark.parametrize(
@@ -272,90 +266,6 @@ async def test_a_body_that_does_not_come_is_a_cause() -> None:
     assert (report.cause, report.status, report.bytes_received) == ("body_timeout", 408, 5)
 
 
-async def test_hooks_are_called_after_the_app_has_ended() -> None:
-    server = Server(REQUEST)
-    events: list[Any] = []
-
-    async def app(scope: Any, receive: Any, send: Any) -> None:
-        server.leave()
-        try:
-            await anyio.sleep_forever()
-        finally:
-            with anyio.CancelScope(shield=True):
-                await ticks(10)
-            events.append("ended")
-
-    def plain(report: DisconnectReport) -> None:
-        events.append(("plain", threading.current_thread() is threading.main_thread()))
-
-    async def awaited(report: DisconnectReport) -> None:
-        await ticks(5)
-        events.append("awaited")
-
-    await server.run(app, on_disconnect=[plain, awaited])
-    assert events == ["ended", ("plain", True), "awaited"]
-
-
-async def test_an_error_of_a_hook_is_logged_and_harms_nothing(
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    server = Server(REQUEST)
-    server.leave()
-    called = []
-
-    def fails(report: DisconnectReport) -> None:
-        raise ValueError("the hook's")
-
-    async def fails_later(report: DisconnectReport) -> None:
-        await ticks(1)
-        raise ValueError("the hook's")
-
-    hooks = [fails, fails_later, called.append]
-    assert await server.run(sleeps, on_disconnect=hooks) is None
-    assert len(called) == 1
-    assert [record.levelno for record in caplog.records] == [logging.ERROR] * 2
-
-
-async def test_a_hook_that_hangs_does_not_hold_the_exchange_for_ever(
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    server = Server(REQUEST)
-    server.leave()
-
-    async def hangs(report: DisconnectReport) -> None:
-        await anyio.sleep_forever()
-
-    assert await server.run(sleeps, on_disconnect=hangs, cleanup_timeout=0.01) is None
-    (record,) = caplog.records
-    assert "took too long" in record.getMessage()
-
-
-async def test_hooks_are_called_when_the_server_shuts_down_too() -> None:
-    """The app is told, and then the server's own cancellation ends it."""
-    server = Server(REQUEST)
-    reports: list[DisconnectReport] = []
-    told = anyio.Event()
-
-    async def app(scope: Any, receive: Any, send: Any) -> None:
-        await receive()
-        server.leave()
-        await receive()
-        told.set()
-        await anyio.sleep_forever()
-
-    async with anyio.create_task_group() as tasks:
-
-        async def serve() -> None:
-            await server.run(app, on_disconnect=reports.append)
-
-        tasks.start_soon(serve)
-        await told.wait()
-        tasks.cancel_scope.cancel()
-    assert [report.outcome for report in reports] == ["told"]
-    # The cancellation was not ours.
-    assert isinstance(reports[0].exception, anyio.get_cancelled_exc_class())
-
-
 @pytest.mark.parametrize("told", [True, False])
 @pytest.mark.parametrize(
     "error", [ValueError("cleanup"), ClientDisconnected("said so"), ExceptionGroup("", [OSError()])]
@@ -428,7 +338,18 @@ async def test_without_an_error_of_the_apps_the_report_has_none(ends: str) -> No
     assert report.exception is None
 
 
-@pytest.mark.parametrize("value", [5, [print, 5], "hook"])
-def test_on_disconnect_takes_callables(value: Any) -> None:
-    with pytest.raises(TypeError, match=r"^on_disconnect must be a callable"):
-        DisconnectMiddleware(sleeps, on_disconnect=value)
+async def test_the_operator_is_told_why() -> None:
+    causes = []
+
+    def hook(report: Any) -> None:
+        causes.append((report.cause, report.status, report.outcome))
+
+    options: dict[str, Any] = {"on_disconnect": hook, "max_body_size": 10, "body_timeout": 0.01}
+    await Server(piece(bytes(11))).run(Working(), **options)
+    await Server(piece(bytes(10))).run(Working(), **options)
+    await Server(piece(bytes(11))).run(Working(START), **options)
+    assert causes == [
+        ("body_too_large", 413, "cancelled"),
+        ("body_timeout", 408, "cancelled"),
+        ("body_too_large", 200, "cancelled"),
+    ]

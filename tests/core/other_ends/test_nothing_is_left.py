@@ -26,8 +26,7 @@ OURS = {
         *("_guards.records", "_guards.reference"),
     )
 }
-
-VARIABLE: contextvars.ContextVar[str] = contextvars.ContextVar("variable", default="unset")
+STAGES = ["the app", "the app's last step", "a hook"]
 
 
 async def completes(scope: Any, receive: Any, send: Any) -> None:
@@ -147,9 +146,6 @@ async def cancelled_by_its_caller(during: str, cancel: Callable[[], object]) -> 
     await anyio.sleep_forever()
 
 
-STAGES = ["the app", "the app's last step", "a hook"]
-
-
 @pytest.mark.parametrize("during", STAGES)
 async def test_nothing_is_left_where_a_callers_scope_is_cancelled(during: str) -> None:
     async with nothing_is_left():
@@ -188,34 +184,3 @@ async def test_nothing_of_an_apps_group_is_left_in_a_scope_around_us() -> None:
             await middleware(
                 {"type": "http", "headers": [], "server": server}, server.receive, server.send
             )
-
-
-async def test_the_app_runs_in_the_callers_task_and_context() -> None:
-    caller = anyio.get_current_task()
-    seen = []
-
-    async def app(scope: Any, receive: Any, send: Any) -> None:
-        seen.append(anyio.get_current_task() == caller)
-        VARIABLE.set("by the app")
-
-    await Server().run(app)
-    assert seen == [True]
-    assert VARIABLE.get() == "by the app"
-
-
-async def test_what_the_server_keeps_in_its_context_reaches_its_receive() -> None:
-    """The watcher's calls run in a copy of the request's context."""
-    seen = []
-
-    class Looking(Server):
-        async def receive(self) -> Any:
-            seen.append(VARIABLE.get())
-            return await super().receive()
-
-    VARIABLE.set("by the server")
-
-    async def app(scope: Any, receive: Any, send: Any) -> None:
-        await ticks(20)
-
-    await Looking(REQUEST).run(app)
-    assert set(seen) == {"by the server"}

@@ -72,6 +72,12 @@ def test_app_is_callable(value: Any) -> None:
         DisconnectMiddleware(value)
 
 
+@pytest.mark.parametrize("value", [5, [print, 5], "hook"])
+def test_on_disconnect_takes_callables(value: Any) -> None:
+    with pytest.raises(TypeError, match=r"^on_disconnect must be a callable"):
+        DisconnectMiddleware(app, on_disconnect=value)
+
+
 @pytest.mark.parametrize(
     ("name", "default"),
     [
@@ -90,6 +96,9 @@ def test_app_is_callable(value: Any) -> None:
 def test_the_defaults_are_those_that_are_documented(name: str, default: object) -> None:
     parameter = inspect.signature(DisconnectMiddleware).parameters[name]
     assert parameter.default == default
+
+
+async def app(scope: Any, receive: Any, send: Any) -> None: ...
 
 
 def test_options_are_given_by_name() -> None:

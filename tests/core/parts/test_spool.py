@@ -1,4 +1,4 @@
-"""The temporary file: first in, first out, without blocking, and gone in the end (contract §2)."""
+"""The temporary file: first in, first out, without blocking (contract §2)."""
 
 import asyncio
 import contextlib
@@ -23,76 +23,12 @@ from asgi_disconnect._buffer.quota import DiskQuota
 from asgi_disconnect._buffer.spool import Spool
 
 from ...backends import only_asyncio
-from ..scripted import DISCONNECT, HUNG, LAST, START, Server, piece, ticks
+from ..scripted import HUNG, ticks
 
 pytestmark = pytest.mark.anyio
 
 only_posix = pytest.mark.skipif(os.name != "posix", reason="says how it is on POSIX")
-
-
-class SlowFile:
-    """A file each of whose reads and writes waits until it is let through."""
-
-    def __init__(self) -> None:
-        self.file = open_temporary(buffering=0)
-        self.entered = threading.Semaphore(0)
-        self.let_through = threading.Event()
-
-    def _wait(self) -> None:
-        self.entered.release()
-        assert self.let_through.wait(HUNG)
-
-    def write(self, piece: Any) -> int:
-        self._wait()
-        return self.file.write(piece)
-
-    def read(self, size: int) -> bytes:
-        self._wait()
-        return self.file.read(size)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.file, name)
-
-
 open_temporary = tempfile.TemporaryFile
-
-
-@pytest.fixture
-def files(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
-    """The files that have been made."""
-    made: list[Any] = []
-
-    def make(*arguments: Any, **options: Any) -> Any:
-        made.append(open_temporary(*arguments, **options))
-        return made[-1]
-
-    monkeypatch.setattr(tempfile, "TemporaryFile", make)
-    return made
-
-
-@pytest.fixture
-def slow(monkeypatch: pytest.MonkeyPatch) -> Iterator[SlowFile]:
-    file = SlowFile()
-    monkeypatch.setattr(tempfile, "TemporaryFile", lambda *_, **__: file)
-    yield file
-    file.let_through.set()
-    file.close()
-
-
-@contextlib.contextmanager
-def file_size_limit(size: int) -> Iterator[None]:
-    """The operating system refuses to make files of this process larger, as on a full disk."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
-
-
-async def in_thread(wait: Callable[[], Any]) -> None:
-    """Wait for a thread of the spool's, in another thread than its own."""
-    await anyio.to_thread.run_sync(wait)
 
 
 async def test_what_is_put_first_is_got_first() -> None:
@@ -160,6 +96,44 @@ async def test_closing_closes_the_file(files: list[Any]) -> None:
         await spool.put([b"x"])
     with pytest.raises(OSError, match="closed"):
         await spool.get(1)
+
+
+class SlowFile:
+    """A file each of whose reads and writes waits until it is let through."""
+
+    def __init__(self) -> None:
+        self.file = open_temporary(buffering=0)
+        self.entered = threading.Semaphore(0)
+        self.let_through = threading.Event()
+
+    def _wait(self) -> None:
+        self.entered.release()
+        assert self.let_through.wait(HUNG)
+
+    def write(self, piece: Any) -> int:
+        self._wait()
+        return self.file.write(piece)
+
+    def read(self, size: int) -> bytes:
+        self._wait()
+        return self.file.read(size)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.file, name)
+
+
+@pytest.fixture
+def slow(monkeypatch: pytest.MonkeyPatch) -> Iterator[SlowFile]:
+    file = SlowFile()
+    monkeypatch.setattr(tempfile, "TemporaryFile", lambda *_, **__: file)
+    yield file
+    file.let_through.set()
+    file.close()
+
+
+async def in_thread(wait: Callable[[], Any]) -> None:
+    """Wait for a thread of the spool's, in another thread than its own."""
+    await anyio.to_thread.run_sync(wait)
 
 
 async def test_a_get_whose_scope_is_cancelled_takes_nothing_or_returns(slow: SlowFile) -> None:
@@ -286,6 +260,17 @@ async def test_no_permission_is_an_os_error(monkeypatch: pytest.MonkeyPatch) -> 
     await spool.aclose()
 
 
+@contextlib.contextmanager
+def file_size_limit(size: int) -> Iterator[None]:
+    """The operating system refuses to make files of this process larger, as on a full disk."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
 @only_posix
 @pytest.mark.parametrize("size", [3000, 30_000, 300_000])
 async def test_no_room_is_an_os_error_and_closing_is_none(size: int, files: list[Any]) -> None:
@@ -309,48 +294,3 @@ async def test_a_file_that_has_shrunk_is_an_os_error(files: list[Any]) -> None:
     with pytest.raises(OSError, match="1000 of 50000"):
         await spool.get(50_000)
     await spool.aclose()
-
-
-@pytest.mark.parametrize("end", ["completes", "raises", "is told", "is cancelled", "is refused"])
-async def test_the_file_is_closed_when_the_exchange_ends_however_it_ends(
-    end: str, files: list[Any]
-) -> None:
-    server = Server(*[piece(bytes(9999))] * 9)
-
-    async def app(scope: Any, receive: Any, send: Any) -> None:
-        while not files:
-            await receive()  # from the disk, or from the server, until there is more than we read
-            server.give(*[piece(bytes(9999))] * 9)
-            await ticks(5)
-        if end == "completes":
-            await send(START)
-            await send(LAST)
-        elif end == "raises":
-            raise ZeroDivisionError
-        else:
-            server.leave()
-            if end == "is told":
-                while await receive() != DISCONNECT:
-                    pass
-            await anyio.sleep_forever()
-
-    limit = 200_000 if end == "is refused" else None
-    with contextlib.suppress(ZeroDivisionError):
-        await server.run(app, max_memory=0, max_body_size=limit, grace=0.01)
-    assert len(files) == 1
-    assert files[0].closed
-
-
-async def test_the_file_is_closed_when_the_caller_cancels(files: list[Any]) -> None:
-    server = Server(*[piece(bytes(9999))] * 9)
-
-    async def app(scope: Any, receive: Any, send: Any) -> None:
-        while not files:
-            await ticks(1)
-        callers.cancel()
-        await anyio.sleep_forever()
-
-    with anyio.CancelScope() as callers:
-        await server.run(app, max_memory=0)
-    assert callers.cancelled_caught
-    assert files[0].closed

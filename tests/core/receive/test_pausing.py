@@ -6,7 +6,6 @@ import logging
 import os
 import tempfile
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import anyio
@@ -398,18 +397,8 @@ async def test_all_exchanges_share_the_disk_and_one_that_ends_lets_the_others_re
 
 
 @pytest.mark.parametrize("max_disk", [0, 10_000, 1 << 28])
-async def test_the_files_stay_under_the_bound(
-    max_disk: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_the_files_stay_under_the_bound(max_disk: int, files: list[Any]) -> None:
     """`max_disk=0`: there is none at all."""
-    files: list[Any] = []
-    open_before = tempfile.TemporaryFile
-
-    def open_temporary(*arguments: Any, **options: Any) -> Any:
-        files.append(open_before(*arguments, **options))
-        return files[-1]
-
-    monkeypatch.setattr(tempfile, "TemporaryFile", open_temporary)
     servers = [Server(*PIECES) for _ in range(5)]
     sizes: list[int] = []
 
