@@ -133,32 +133,6 @@ async def test_a_callers_timeout_is_a_timeout_and_nothing_is_left_of_it(stage_na
     assert stage.cut_short
 
 
-async def test_a_hook_is_begun_even_where_the_caller_is_cancelled() -> None:
-    """And cut short at its first await that waits."""
-    server = Server(REQUEST)
-    reports: list[DisconnectReport] = []
-    left = anyio.Event()
-
-    async def app(scope: Any, receive: Any, send: Any) -> None:
-        await receive()
-        server.leave()
-        await receive()
-        left.set()
-        await anyio.sleep_forever()
-
-    with anyio.fail_after(HUNG):
-        async with anyio.create_task_group() as tasks:
-
-            async def cancel() -> None:
-                await left.wait()
-                callers.cancel()
-
-            tasks.start_soon(cancel)
-            with anyio.CancelScope() as callers:
-                await server.run(app, on_disconnect=reports.append)
-    assert len(reports) == 1
-
-
 @only_asyncio
 async def test_a_hook_that_will_not_be_cut_short_is_left_behind() -> None:
     stage = Stage("hook")

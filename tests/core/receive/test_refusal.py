@@ -24,8 +24,7 @@ async def test_nothing_more_is_sent_if_the_response_has_started(sent: list[Any],
     assert app.events == ["called", "cancelled"]
 
 
-@pytest.mark.parametrize("first", [[], [LAST]])
-async def test_a_response_that_is_complete_is_left_alone(first: list[Any]) -> None:
+async def test_a_response_that_is_complete_is_left_alone() -> None:
     """Its body may still be too large; nobody is cancelled for that any more."""
     server = Server()
     events = []

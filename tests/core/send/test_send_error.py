@@ -95,17 +95,6 @@ async def test_an_app_that_ends_after_an_os_error_of_send_was_told(caught: bool)
     assert [(report.cause, report.outcome) for report in reports] == [("send_error", "told")]
 
 
-async def test_an_app_that_goes_on_after_an_os_error_of_send_is_cancelled() -> None:
-    async def app(scope: Any, receive: Any, send: Any) -> None:
-        await receive()
-        await send(START)
-        with pytest.raises(OSError, match="gone"):
-            await send(MORE)
-        await anyio.sleep_forever()
-
-    assert await Failing(REQUEST).run(app, grace=0.01) is None
-
-
 async def test_an_app_that_goes_on_after_an_os_error_of_send_has_a_second_of_its_grace(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -128,19 +117,6 @@ async def test_an_os_error_of_send_that_the_app_lets_pass_is_the_servers_to_catc
     async def app(scope: Any, receive: Any, send: Any) -> None:
         await send(START)
         await send(MORE)
-
-    with pytest.raises(OSError, match="gone") as raised:
-        await Failing(REQUEST).run(app)
-    assert raised.value is Failing.error
-
-
-async def test_an_app_that_cleans_up_after_an_os_error_of_send_is_not_cancelled() -> None:
-    async def app(scope: Any, receive: Any, send: Any) -> None:
-        await send(START)
-        try:
-            await send(MORE)
-        finally:
-            await ticks(50)
 
     with pytest.raises(OSError, match="gone") as raised:
         await Failing(REQUEST).run(app)
