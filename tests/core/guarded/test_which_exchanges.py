@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from asgi_disconnect import DisconnectMiddleware
-from asgi_disconnect import _guards as guards
+from asgi_disconnect._guards import choice as guards
 
 from ..scripted import REQUEST, Server, http_scope
 from .apps import answer

@@ -5,7 +5,7 @@ from typing import Any
 import anyio
 import pytest
 
-from asgi_disconnect._exchange import http as exchange
+from asgi_disconnect._exchange import answer
 
 from ..scripted import DISCONNECT, LAST, MORE, START, Server, http_scope, piece, ticks
 from .refusals import FOUR, Working, declared, status_of
@@ -107,7 +107,7 @@ async def test_a_client_that_does_not_take_the_refusal_does_not_hold_the_exchang
         async def send(self, message: Any) -> None:
             await anyio.sleep_forever()
 
-    monkeypatch.setattr(exchange, "ANSWER_TIMEOUT", 0.05)
+    monkeypatch.setattr(answer, "ANSWER_TIMEOUT", 0.05)
     app = Working()
     for scope in (http_scope(), declared(99)):
         assert await Stuck(piece(bytes(11))).run(app, scope, max_body_size=10) is None
