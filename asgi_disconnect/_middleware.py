@@ -119,8 +119,8 @@ class DisconnectMiddleware:
         if SCOPE_KEY in scope:
             return await self.app(scope, receive, send)
         own_scope = {**scope}
-        headers = scope.get("headers")
-        plain = type(headers) is list and headers and type(headers[0]) is tuple
+        headers: Any = scope.get("headers")
+        plain = type(headers) is list and bool(headers) and type(headers[0]) is tuple
         if not plain and make_readable(own_scope):
             scope = {**own_scope}
         options = self._options

@@ -167,7 +167,7 @@ def reported(kind: Literal["http", "websocket"]) -> type[Reported]:
 def _size_of(message: Message) -> int:
     """How many bytes of a body, or of a WebSocket's data, `message` brings."""
     data: Any = message.get("bytes")
-    if isinstance(data, bytes | bytearray | memoryview):
+    if isinstance(data, bytes | bytearray):
         return len(data)
     text: Any = message.get("text")
     if isinstance(text, str):

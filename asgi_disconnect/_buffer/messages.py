@@ -57,7 +57,7 @@ def _cost_of(message: Message) -> int:
     data: Any = message.get("bytes")
     text: Any = message.get("text")
     cost = OVERHEAD
-    if isinstance(data, bytes | bytearray | memoryview):
+    if isinstance(data, bytes | bytearray):
         cost += len(data)
     if isinstance(text, str):
         cost += sys.getsizeof(text) - _EMPTY_TEXT

@@ -1,6 +1,7 @@
 """Reads a request's body ahead of the app, within its bounds (contract §2)."""
 
 from collections.abc import Awaitable
+from typing import Final
 
 from .._buffer.body import Body
 from .._buffer.pieces import size_of_body
@@ -11,13 +12,13 @@ from .limits import check_received, lost, receive_in_time
 from .reader import TABLE, WATCHER, Event
 from .watcher import Watcher, is_end_of_body
 
+_SMALL: Final = 2048
+
 
 class BodyWatcher(Watcher):
     """The reading ahead of one request, in memory and on the disk."""
 
     __slots__ = ("received",)
-
-    unread: Body | None
 
     def __init__(self) -> None:
         super().__init__()
@@ -42,17 +43,27 @@ class BodyWatcher(Watcher):
 
     def keep(self, message: Message, exchange: Exchange) -> bool:
         """Keep `message` in memory; raises `Refused` if the body is too large."""
-        if self.unread is None:
-            self.unread = Body(exchange.options.max_memory)
         if not exchange.request_complete and message.get("type") == "http.request":
             self.received += size_of_body(message)
             check_received(self.received, exchange.options)
-        return self.unread.append(message)
+        if self.unread is None and _is_all_of_a_small_body(message):
+            self.unread = [message]  # mostly nobody reads it, and a `Body` would be four times that
+            return True
+        return self._get_body(exchange).append(message)
+
+    def _get_body(self, exchange: Exchange) -> Body:
+        if isinstance(self.unread, Body):
+            return self.unread
+        body = Body(exchange.options.max_memory)
+        if isinstance(self.unread, list):
+            for message in self.unread:
+                body.append(message)
+        self.unread = body
+        return body
 
     async def make_room(self, message: Message, exchange: Exchange) -> None:
         """Keep `message` on the disk, or beyond the bound; then wait until there is room."""
-        unread = self.unread
-        assert unread is not None
+        unread = self._get_body(exchange)
         if await unread.spill(message, exchange.options.disk_quota):
             return
         # Where the body is complete, only the disconnect is to come.
@@ -67,9 +78,8 @@ class BodyWatcher(Watcher):
 
     async def load(self, exchange: Exchange) -> None:
         """Bring the next bytes from the disk."""
-        assert self.unread is not None
         try:
-            await self.unread.load()
+            await self._get_body(exchange).load()
         except OSError as error:
             if exchange.refuse(lost(error)):
                 exchange.guard.start(exchange.carry_out_departure)
@@ -78,7 +88,12 @@ class BodyWatcher(Watcher):
         """The exchange is over: what is on the disk is deleted."""
         super().close(guard)
         unread = self.unread
-        if unread is not None and unread.spooled:
+        if isinstance(unread, Body) and unread.spooled:
             started = guard.start(unread.aclose, finish=True)
             if not started:
                 unread.close()
+
+
+def _is_all_of_a_small_body(message: Message) -> bool:
+    """Whether `message`, the first that is unread, is small and the last."""
+    return is_end_of_body(message) and size_of_body(message) <= _SMALL

@@ -2,10 +2,8 @@
 
 While nothing watches, the app's `receive()` goes straight to the server's, which is what makes a
 quick exchange cheap; from the moment that the watcher runs, the app is served from what the watcher
-has read (contract §2).  So this class holds only what every exchange needs.  Whatever a quick one
-never changes is a default of the class, and costs it nothing; whatever it never makes is an object
-of its own: the `Watcher`, which reads ahead, and the `Departure`, which decides what becomes of the
-app.
+has read (contract §2).  What a quick exchange never needs are objects that it never makes: the
+`Watcher`, which reads ahead, and the `Departure`, which decides what becomes of the app.
 """
 
 import functools
@@ -31,20 +29,26 @@ _creating = threading.Lock()
 
 
 class Exchange:
-    """What passes between the server and the app, until the app ends.
-
-    What HTTP and WebSockets differ in is left out here.  This is no `ABC`: one is made for each
-    request, and an ABC's instances take longer to make.
-    """
+    """What passes between the server and the app: no `ABC`, whose instances take longer to make."""
 
     disconnect_type: ClassVar[str]
     """The type of the message that says that the client has left."""
 
-    disconnect: Message | None = None
-    """What the app is given once the client has left."""
-    has_asked: bool = False
-    """The app has called `receive()`."""
-    latest_turn: float = 0.0
+    __slots__ = (
+        "departure_so_far",
+        "disconnect",
+        "guard",
+        "has_asked",
+        "latest_turn",
+        "options",
+        "over",
+        "reader",
+        "request_complete",
+        "scope",
+        "server_receive",
+        "server_send",
+        "watcher",
+    )
 
     def __init__(
         self, options: Options, guard: Guard, scope: Scope, receive: Receive, send: Send
@@ -59,6 +63,11 @@ class Exchange:
         self.watcher: ReadAhead[Exchange] | None = None
         self.departure_so_far: Departure | None = None
         """The client's departure, if it has happened or anybody has asked for it."""
+        self.disconnect: Message | None = None
+        """What the app is given once the client has left."""
+        self.latest_turn: float = 0.0
+        self.has_asked: bool = False
+        """The app has called `receive()`."""
         self.request_complete: bool = False
         """The end of the request's body has been read."""
         self.over: bool = False
@@ -186,7 +195,7 @@ class Exchange:
         before = self.reader
         self.reader = TABLE[before][Event.DUE]
         if self.reader is WATCHER and before is not WATCHER:
-            self.guard.start(functools.partial(self.get_watcher().watch, self))
+            self.guard.start(functools.partial(self.get_watcher().watch, self), eager=True)
 
     def leave(self, disconnect: Message, cause: Cause, *, told: bool = False) -> None:
         """Latch the client's departure, and do to the app what it asks for, in a task."""
@@ -223,10 +232,9 @@ class Exchange:
         await self.departure.carry_out(self)
 
     def close(self, error: BaseException | None = None) -> None:
-        """The app has ended, and the watcher is about to.
+        """The app has ended, with `error` unless that is a cancellation of ours.
 
-        With `error`, unless that is a cancellation of ours; it is not kept here, since its
-        traceback refers to us.
+        It is not kept here, since its traceback refers to us.
         """
         self.over = True
         if self.reader is not IDLE:

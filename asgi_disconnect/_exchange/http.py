@@ -29,7 +29,7 @@ class HTTPExchange(Exchange):
 
     disconnect_type = "http.disconnect"
 
-    watcher: BodyWatcher | None
+    __slots__ = ("response",)
 
     def __init__(
         self, options: Options, guard: Guard, scope: Scope, receive: Receive, send: Send
@@ -41,9 +41,9 @@ class HTTPExchange(Exchange):
         self.server_receive = receive
         self.server_send = send
         self.reader = IDLE
-        self.watcher = None
-        self.departure_so_far = None
-        self.request_complete = self.over = False
+        self.watcher = self.departure_so_far = self.disconnect = None
+        self.latest_turn = 0.0
+        self.has_asked = self.request_complete = self.over = False
         self.response: Response = NOT_STARTED
         """Where the response stands."""
 
@@ -68,9 +68,10 @@ class HTTPExchange(Exchange):
 
     def get_watcher(self) -> BodyWatcher:
         """The watcher, which is made when it is first needed."""
-        if self.watcher is None:
-            self.watcher = BodyWatcher()
-        return self.watcher
+        watcher = self.watcher
+        if not isinstance(watcher, BodyWatcher):
+            watcher = self.watcher = BodyWatcher()
+        return watcher
 
     def must_be_watched(self) -> bool:
         """Whether what the app asks for is the watcher's to read, and not the app's."""
@@ -132,7 +133,7 @@ class HTTPExchange(Exchange):
             return False
         if self.response is NOT_STARTED:
             # A client that waits to be asked for the body is not asked for it now.
-            received = self.watcher is not None and self.watcher.received
+            received = self.watcher is not None and self.get_watcher().received
             read_on = bool(received) or not expects_continue(self.headers)
             send_answer = functools.partial(answer, self, refused.status, read_on=read_on)
             self.guard.start(send_answer, finish=True)

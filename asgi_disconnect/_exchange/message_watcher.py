@@ -12,21 +12,23 @@ class MessageWatcher(Watcher):
 
     __slots__ = ()
 
-    unread: Messages | None
-
     def keep(self, message: Message, exchange: Exchange) -> bool:
         """Keep `message`; false if that was the last for which there is room."""
-        if self.unread is None:
-            self.unread = Messages(exchange.options.max_memory)
-        return self.unread.append(message)
+        return self._get_messages(exchange).append(message)
+
+    def _get_messages(self, exchange: Exchange) -> Messages:
+        messages = self.unread
+        if not isinstance(messages, Messages):
+            messages = self.unread = Messages(exchange.options.max_memory)
+        return messages
 
     async def make_room(self, message: Message, exchange: Exchange) -> None:
         """Wait until the app has read: the server's flow control holds the client."""
-        assert self.unread is not None
+        messages = self._get_messages(exchange)
         paused = self.pause(exchange)
         try:
             if paused:
-                await self.unread.wait_for_room()
+                await messages.wait_for_room()
         finally:
             exchange.reader = TABLE[exchange.reader][Event.ROOM]
 

@@ -36,7 +36,7 @@ class Watcher(ABC):
     def __init__(self) -> None:
         self._failure: BaseException | None = None
         self._news: anyio.Event | None = None
-        self.unread: Unread | None = None
+        self.unread: Unread | list[Message] | None = None
         self.waiting: int = 0
         """How many calls of the app's `receive()` wait."""
 
@@ -57,7 +57,8 @@ class Watcher(ABC):
             if reader is IDLE or reader is BETWEEN or reader is HELD:
                 if not exchange.must_be_watched():
                     return None
-                exchange.start_watching()
+                exchange.start_watching()  # which may have read already
+                continue
             elif exchange.disconnect is not None:
                 # No checkpoint: whoever polls inside a cancelled scope must see it.
                 if exchange.departure_so_far is not None:

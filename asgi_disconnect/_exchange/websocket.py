@@ -13,7 +13,9 @@ from anyio.lowlevel import checkpoint
 from .._departure.causes import Phase
 from .._departure.departure import Departure
 from .._departure.of_websocket import WebSocketDeparture
-from .._types import Message
+from .._guards.protocol import Guard
+from .._options import Options
+from .._types import Message, Receive, Scope, Send
 from .connection import CLOSED, CONNECTING, TABLE, Connection
 from .exchange import Exchange
 from .message_watcher import MessageWatcher
@@ -29,10 +31,15 @@ class WebSocketExchange(Exchange):
 
     disconnect_type = "websocket.disconnect"
 
-    watcher: MessageWatcher | None
-    connection: Connection = CONNECTING
-    """Where the connection stands."""
-    _has_read_connect = False
+    __slots__ = ("_has_read_connect", "connection")
+
+    def __init__(
+        self, options: Options, guard: Guard, scope: Scope, receive: Receive, send: Send
+    ) -> None:
+        super().__init__(options, guard, scope, receive, send)
+        self.connection: Connection = CONNECTING
+        """Where the connection stands."""
+        self._has_read_connect = False
 
     @property
     def complete(self) -> bool:
@@ -49,9 +56,10 @@ class WebSocketExchange(Exchange):
 
     def get_watcher(self) -> MessageWatcher:
         """The watcher, which is made when it is first needed."""
-        if self.watcher is None:
-            self.watcher = MessageWatcher()
-        return self.watcher
+        watcher = self.watcher
+        if not isinstance(watcher, MessageWatcher):
+            watcher = self.watcher = MessageWatcher()
+        return watcher
 
     def must_wait_for_app(self) -> bool:
         """Whether the app has to read first: servers and frameworks break otherwise."""

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import sys
 from collections.abc import Coroutine
 from contextlib import AbstractContextManager
 from typing import Any, Final, Protocol
@@ -12,6 +13,8 @@ from .records import suppress_destroyed_warning
 
 _TICKS_TO_END: Final = 10
 """Turns of the loop that a hook or a callback has to end, once it has been cut short."""
+
+_CAN_BE_EAGER: Final = sys.version_info >= (3, 12)
 
 Tasks = tuple["asyncio.Task[None]", ...]
 
@@ -51,9 +54,13 @@ class Children:
         self._running: Tasks = ()
         self._finishing: Tasks = ()
 
-    def start(self, coroutine: Coroutine[Any, Any, None], *, finish: bool) -> None:
+    def start(self, coroutine: Coroutine[Any, Any, None], *, finish: bool, eager: bool) -> None:
         """Run `coroutine` until the app ends, or, with `finish`, to its own end."""
-        child = self._guard.loop.create_task(coroutine)
+        loop = self._guard.loop
+        if eager and _CAN_BE_EAGER and loop.get_task_factory() is None:
+            child = asyncio.Task(coroutine, loop=loop, eager_start=True)
+        else:
+            child = loop.create_task(coroutine)
         if finish:
             self._finishing = (*_not_done(self._finishing), child)
         else:

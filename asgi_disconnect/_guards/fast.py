@@ -24,20 +24,25 @@ _OURS: Final = "the client has left"
 class FastGuard(AsyncioGuard):
     """Runs one app on an asyncio and an anyio whose records can be read."""
 
-    _reached: asyncio.Event | None = None
-    """Made when the app has to be cancelled; set when it has been."""
-    _groups: SparedTasks | None = None
-    _follows_app = False
-    _seen_foreign = False
-    _patient_until = 0.0
+    __slots__ = (
+        "_follows_app",
+        "_groups",
+        "_outside",
+        "_patient_until",
+        "_reached",
+        "_seen_foreign",
+    )
 
     def __init__(self, task: "asyncio.Task[Any]", loop: asyncio.AbstractEventLoop) -> None:
         # Not by `super()`, which is a call more for each request.
         self.task = task
         self.loop = loop
         self._cancellations_before = task.cancelling()
+        self._own_cancellations = 0
         self._children = None
-        self._ended = False
+        self._ended = self._follows_app = self._seen_foreign = False
+        self._reached: asyncio.Event | None = None  # made when the app has to be cancelled
+        self._groups: SparedTasks | None = None
         # The scope around us, if any: a shield of its is not the app's.
         self._outside = records.innermost_scope(task)
 

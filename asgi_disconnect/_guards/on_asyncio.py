@@ -38,13 +38,21 @@ class AsyncioGuard:
     an ABC's instances take longer to make.
     """
 
-    _own_cancellations = 0
-    """Our own uses of the task's `cancel()` that have not been taken back."""
+    __slots__ = (
+        "_cancellations_before",
+        "_children",
+        "_ended",
+        "_own_cancellations",
+        "loop",
+        "task",
+    )
 
     def __init__(self, task: "asyncio.Task[Any]", loop: asyncio.AbstractEventLoop) -> None:
         self.task = task
         self.loop = loop
         self._cancellations_before = task.cancelling()
+        # Our own uses of the task's `cancel()` that have not been taken back.
+        self._own_cancellations = 0
         self._children: Children | None = None
         self._ended = False  # the app has
 
@@ -98,9 +106,16 @@ class AsyncioGuard:
         return None
 
     def start(
-        self, function: Callable[[], Coroutine[Any, Any, None]], *, finish: bool = False
+        self,
+        function: Callable[[], Coroutine[Any, Any, None]],
+        *,
+        finish: bool = False,
+        eager: bool = False,
     ) -> bool:
         """Run `function` beside the app: until the app ends, or, with `finish`, to its own end.
+
+        With `eager` its first step may be taken before this returns (Python 3.12), which spares the
+        loop a turn.
 
         False if that is too late: the app has ended, or nothing can be awaited any more.
         """
@@ -108,7 +123,7 @@ class AsyncioGuard:
             return False
         if self._children is None:
             self._children = Children(self)
-        self._children.start(function(), finish=finish)
+        self._children.start(function(), finish=finish, eager=eager)
         return True
 
     def call_soon(self, function: Callable[[], object]) -> None:

@@ -85,9 +85,15 @@ class TrioGuard:
             del failure
 
     def start(
-        self, function: Callable[[], Coroutine[Any, Any, None]], *, finish: bool = False
+        self,
+        function: Callable[[], Coroutine[Any, Any, None]],
+        *,
+        finish: bool = False,
+        eager: bool = False,
     ) -> bool:
         """Run `function` beside the app: until the app ends, or, with `finish`, to its own end.
+
+        With `eager` its first step may be taken before this returns.
 
         False if that is too late: the app has ended.
         """

@@ -44,9 +44,15 @@ class Guard(Protocol):
         """
 
     def start(
-        self, function: Callable[[], Coroutine[Any, Any, None]], *, finish: bool = False
+        self,
+        function: Callable[[], Coroutine[Any, Any, None]],
+        *,
+        finish: bool = False,
+        eager: bool = False,
     ) -> bool:
         """Run `function` beside the app: until the app ends, or, with `finish`, to its own end.
+
+        With `eager` its first step may be taken before this returns.
 
         False if that is too late: the app has ended, or nothing can be awaited any more.
         """

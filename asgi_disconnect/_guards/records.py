@@ -92,10 +92,10 @@ def innermost_scope(task: "asyncio.Task[Any]") -> Scope | None:
     On the path of every request, hence by the dictionary inside anyio's: its own `get` takes twice
     as long.
     """
-    states = _task_states.data  # type: ignore[attr-defined]
-    if not states:
+    states: Any = _task_states
+    if not states.data:
         return None
-    state = states.get(ref(task))
+    state: Any = states.data.get(ref(task))
     return None if state is None else state.cancel_scope
 
 

@@ -36,6 +36,8 @@ _PAUSES: Final = (0.0, 0.0, 0.001, 0.002, 0.005, 0.01, 0.02)
 class ReferenceGuard(AsyncioGuard):
     """Runs one app between two cancel scopes."""
 
+    __slots__ = ("_info", "_inner", "_outer", "_taken_back", "_to_be_cancelled")
+
     def __init__(self, task: "asyncio.Task[Any]", loop: asyncio.AbstractEventLoop) -> None:
         super().__init__(task, loop)
         self._outer = anyio.CancelScope()
