@@ -18,6 +18,8 @@ handler/     §6, what a handler can use
     where the `Disconnect` is; is it set; callbacks; `ignore`; `critical`
 operator/    §7, what an operator can use
     the report; the hooks
+websockets/  §9, WebSockets
+    which are guarded; a departure; unread messages
 parts/       the modules that keep these promises, alone: states, body, disk, clock, guards, options
 
 `scripted` is the server; the back ends are in `tests/backends.py`.

@@ -1,4 +1,4 @@
-"""Waiting for a shield, a critical block or a cleanup costs no polling (contract §4.4)."""
+"""Waiting for a shield or a cleanup costs no polling (contract §4.4)."""
 
 import asyncio
 from collections.abc import Iterator
