@@ -17,3 +17,9 @@ Phase = Literal["receiving", "processing", "responding", "connected"]
 
 BY_REFUSAL: Final = frozenset({"body_too_large", "body_timeout", "no_storage"})
 """The causes for which we answer in the app's stead."""
+
+SEND_ERROR_GRACE: Final = 1.0
+"""Seconds that an app has, of its `grace`, once the server's `send` has raised.
+
+It is told by that, and most apps let the error pass and end.  One that goes on does not listen.
+"""

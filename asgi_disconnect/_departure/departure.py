@@ -9,7 +9,7 @@ import functools
 import threading
 from collections.abc import Callable
 from contextvars import Context, copy_context
-from typing import Final, Protocol
+from typing import Protocol
 
 import anyio
 from anyio.lowlevel import checkpoint
@@ -17,13 +17,7 @@ from anyio.lowlevel import checkpoint
 from .._guards.protocol import Guard
 from .._options import Options
 from .callbacks import Callback, call_in_time
-from .causes import BY_REFUSAL, Cause, Outcome
-
-SEND_ERROR_GRACE: Final = 1.0
-"""Seconds that an app has, of its `grace`, once the server's `send` has raised.
-
-It is told by that, and most apps let the error pass and end.  One that goes on does not listen.
-"""
+from .causes import BY_REFUSAL, SEND_ERROR_GRACE, Cause, Outcome
 
 
 class Departing(Protocol):
@@ -55,6 +49,7 @@ class Departure:
         "cause",
         "ignored",
         "overran",
+        "send_failed",
         "sending",
         "told",
     )
@@ -75,6 +70,8 @@ class Departure:
         """The app is not to be cancelled."""
         self.sending: int = 0
         """How many messages sent since wait in the server, as they do for ever on some."""
+        self.send_failed: bool = False
+        """The server's `send` has raised, which tells the app too."""
         self.cancelled: bool = False
         """We have cancelled the app."""
         self.overran: bool = False

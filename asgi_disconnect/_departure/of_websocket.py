@@ -7,6 +7,7 @@ that time is never cancelled.
 
 import anyio
 
+from .causes import SEND_ERROR_GRACE
 from .departure import Departing, Departure
 
 
@@ -27,4 +28,6 @@ class WebSocketDeparture(Departure):
     async def _outlasts_grace(self, exchange: Departing, *, told: bool) -> bool:
         if not told:
             await anyio.sleep(self._options.grace)
+            if self.send_failed:  # the app is ending because of that: not in its cleanup
+                await anyio.sleep(SEND_ERROR_GRACE)
         return not (self.told or exchange.listens)

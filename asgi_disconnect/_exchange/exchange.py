@@ -2,8 +2,8 @@
 
 While nothing watches, the app's `receive()` goes straight to the server's, which is what makes a
 quick exchange cheap; from the moment that the watcher runs, the app is served from what the watcher
-has read (contract §2).  What a quick exchange never needs are objects that it never makes: the
-`Watcher`, which reads ahead, and the `Departure`, which decides what becomes of the app.
+has read (contract §2).  A quick exchange makes no `Watcher`, which reads ahead, and no `Departure`,
+which decides what becomes of the app.
 """
 
 import functools
@@ -123,6 +123,9 @@ class Exchange:
         departure.sending += 1
         try:
             await self.server_send(message)
+        except OSError:
+            departure.send_failed = True
+            raise
         finally:
             departure.sending -= 1
         if not self.complete and is_time_for_a_turn(self):
@@ -232,10 +235,7 @@ class Exchange:
         await self.departure.carry_out(self)
 
     def close(self, error: BaseException | None = None) -> None:
-        """The app has ended, with `error` unless that is a cancellation of ours.
-
-        It is not kept here, since its traceback refers to us.
-        """
+        """The app has ended; with `error`, whose traceback refers to us, unless we cancelled it."""
         self.over = True
         if self.reader is not IDLE:
             self.reader = TABLE[self.reader][Event.CLOSE]

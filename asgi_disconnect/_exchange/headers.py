@@ -11,7 +11,8 @@ from typing import Any, Final
 
 from .._types import Scope
 
-_PLAIN = (list, tuple)
+PLAIN: Final[tuple[type, ...]] = (list, tuple)
+"""What headers can be read twice in, and what a pair of them is."""
 _DIGITS: Final = sys.int_info.str_digits_check_threshold
 """So many digits `int()` reads whatever its limit is set to."""
 
@@ -23,7 +24,7 @@ def make_readable(scope: Scope) -> bool:
     are: looking at the first of them tells, and costs less than a pass.
     """
     headers: Any = scope.get("headers", ())
-    if type(headers) in _PLAIN and (not headers or type(headers[0]) in _PLAIN):
+    if type(headers) in PLAIN and (not headers or type(headers[0]) in PLAIN):
         return False
     scope["headers"] = [tuple(pair) for pair in headers]
     return True
@@ -53,5 +54,5 @@ def announces_body(headers: Iterable[Any]) -> bool:
 
 def _values(headers: Iterable[Any], wanted: bytes) -> Iterator[bytes]:
     for pair in headers:
-        if type(pair) in _PLAIN and len(pair) == 2 and pair[0].lower() == wanted:
+        if type(pair) in PLAIN and len(pair) == 2 and pair[0].lower() == wanted:
             yield pair[1].strip()

@@ -86,7 +86,9 @@ class WebSocketExchange(Exchange):
             await self.server_send(message)
         except OSError:
             # What the client sent before it left can still be read, and the disconnect after it.
-            if self.depart("send_error"):
+            premature = self.depart("send_error")
+            self.departure.send_failed = True
+            if premature:
                 self.guard.start(self.carry_out_departure)
             raise
         if is_time_for_a_turn(self):

@@ -310,6 +310,27 @@ async def test_an_error_of_send_is_a_departure_that_the_app_gets_and_its_message
     assert (report.cause, report.outcome, report.code) == ("send_error", "told", 1001)
 
 
+@pytest.mark.parametrize("left_before", [False, True])
+async def test_an_app_that_ends_by_an_error_of_send_is_not_cancelled_in_its_cleanup(
+    left_before: bool,
+) -> None:
+    server, events = Refusing(), []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await receive()
+        if left_before:
+            server.leave()
+            await current_disconnect().wait()
+        try:
+            await send(PUSH)
+        finally:
+            await ticks(20)
+            events.append("cleaned up")
+
+    await server.run(app, grace=0)
+    assert events == ["cleaned up"]
+
+
 async def test_an_app_that_ignores_errors_of_send_is_cancelled() -> None:
     server, errors, reports = Refusing(), 0, []
 
