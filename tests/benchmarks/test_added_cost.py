@@ -2,8 +2,8 @@
 
 The reference is timed in the same run and in turns with ours, so that neither the machine nor what
 else it does matters: two cancel scopes and a loop timer, which a plain design would need for the
-contract (§4.4, §2).  Ours was 0.4 to 0.55 of it when this was written; with one scope around the
-app it was 0.7 to 0.9.
+contract (§4.4, §2).  Ours was 0.37 to 0.55 of it when this was written, on Python 3.11 to 3.13; one
+scope around the app makes that 0.7 and more.
 """
 
 import asyncio
@@ -19,7 +19,7 @@ from scripted import App, never_suspends, one_by_one, suspends_once
 
 from asgi_disconnect import DisconnectMiddleware
 
-MOST = 0.7
+MOST = 0.62
 ROUNDS, REQUESTS = 25, 100
 
 try:
