@@ -1,11 +1,12 @@
-"""The guard on asyncio that nearly every request has: no cancel scope, one `task.cancel()`.
+"""The fast guard on asyncio: no cancel scope around the app, and one `task.cancel()`.
 
-What anyio and asyncio record is read by way of `records`, which says what that is: the scopes
-that the app is in, to cancel it where anyio would have done it, and no more than once (contract
-§4.4); what it waits for, so that nothing that it has already been given is lost; and the scopes
-of its task groups, so that their tasks are cancelled once as well (`groups`).  A scope around the
-app would be half of what a quick request costs.  An anyio that keeps its records otherwise is
-noticed before the first request, and `reference` serves then.
+It reads three things that are private, all of them by way of `records`: the cancel scopes that
+the app is in (anyio), so that the app is cancelled where anyio would cancel it; the future that
+the app waits for (asyncio), so that nothing that it has already been given is lost; and how a
+scope delivers a cancellation (anyio), so that the tasks of the app's groups are cancelled once,
+too.  It does so because a scope around the app would be half of what a quick request costs, and
+would cancel cleanup at every await.  `try_out` tries all of it before the first request.  If an
+asyncio or anyio keeps its records otherwise, `reference` serves, and a line at INFO says so.
 """
 
 import asyncio

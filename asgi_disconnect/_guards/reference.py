@@ -1,15 +1,14 @@
-"""The guard on asyncio in its plainest form: two cancel scopes around the app, and public API
-only.
+"""The reference guard on asyncio: two cancel scopes around the app, and public API only.
 
-It keeps the contract for the caller's task.  The outer scope is cancelled; anyio delivers that in
-the same step, outside the app's shields and where nothing is on its way to the app; and in the
-same step the inner scope becomes a shield, so that cleanup is not cancelled at its every await
-(§4.4).  Whether it has been delivered is told by `Task.cancelling()`; if it has not, it is tried
-again a little later.
+It keeps the contract for the caller's task.  The outer scope is cancelled.  anyio delivers that in
+the same step, outside the app's shields and where nothing is on its way to the app; and in the same
+step the inner scope becomes a shield, so that cleanup is not cancelled at every await (§4.4).
+`Task.cancelling()` tells whether the cancellation was delivered; if not, it is tried again a little
+later.
 
-`fast` does the same for a third of the cost, reaches an app without looking for it again and
-again, and spares the tasks of the app's own groups too.  This one serves where it cannot: where
-anyio or asyncio keep their records in another way than `records` expects.
+`fast` does the same for a third of the cost, reaches an app without looking again and again, and
+has the tasks of the app's own groups cancelled once, too.  This guard serves where `fast` cannot:
+where anyio or asyncio keep their records in another way than `records` expects.
 """
 
 import asyncio
