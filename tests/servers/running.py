@@ -12,6 +12,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import asgi_disconnect
 from asgi_disconnect._check.running import free_port
@@ -19,6 +20,9 @@ from asgi_disconnect._check.running import free_port
 from .configurations import Configuration
 from .http1 import Http1Client
 from .journal import Journal
+
+if TYPE_CHECKING:
+    from .websocket_clients import WebSocketClient
 
 Client = Http1Client
 
@@ -32,6 +36,8 @@ COMPLAINT = re.compile(
 # asyncio's transport says so from the fifth write on that falls between the loss of the connection
 # and its report: an app that sends all the time can be that quick on hypercorn, bare or guarded.
 NOISE = "WARNING asyncio: socket.send() raised exception."
+# uvicorn says so of `--ws websockets`, once.
+DEPRECATED = "UvicornDeprecationWarning: "
 
 
 class RunningServer:
@@ -45,7 +51,7 @@ class RunningServer:
         self.end = self.journal.end
         self.open_gate = self.journal.open_gate
         self._keys = map("r{}".format, itertools.count())
-        self._clients: list[Client] = []
+        self._clients: list[Client | WebSocketClient] = []
         self._log = tempfile.TemporaryFile()  # noqa: SIM115
         self._read_up_to = 0
         self.complaints_expected = False
@@ -97,6 +103,16 @@ class RunningServer:
         self._clients.append(client)
         return client
 
+    def open_websocket(self, path: str, *, accepted: bool = True) -> "WebSocketClient":
+        """A new WebSocket, closed by `close_clients()`; once it is accepted, if that is awaited."""
+        from .websocket_clients import WebSocketClient
+
+        client = WebSocketClient(self.address, path, http2=self.configuration.http2)
+        self._clients.append(client)
+        if accepted:
+            assert client.status() == (200 if self.configuration.http2 else 101)
+        return client
+
     def close_clients(self) -> None:
         for client in self._clients:
             client.close()
@@ -123,7 +139,11 @@ class RunningServer:
         """The lines at WARNING or above since the last call."""
         text = os.pread(self._log.fileno(), 1 << 20, self._read_up_to).decode(errors="replace")
         self._read_up_to += len(text.encode())
-        return [line for line in text.splitlines() if COMPLAINT.search(line) and line != NOISE]
+        return [
+            line
+            for line in text.splitlines()
+            if COMPLAINT.search(line) and line != NOISE and DEPRECATED not in line
+        ]
 
     def wait_for_complaints(self) -> list[str]:
         """The lines at WARNING or above since the last call, once there are any."""
