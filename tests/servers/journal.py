@@ -54,6 +54,10 @@ class Journal:
         """What has happened to a request, once `what` has."""
         return self._wait(key, what, lambda each: each == what, timeout)
 
+    def first(self, key: str, *, timeout: float = 10) -> str:
+        """What happens first."""
+        return self._wait(key, "anything", lambda each: True, timeout)[0]
+
     def end(self, key: str, *, timeout: float = 10) -> list[str]:
         """The whole story of a request, once it is over."""
         return self._wait(

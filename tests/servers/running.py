@@ -92,6 +92,10 @@ class RunningServer:
         """A name for a request."""
         return next(self._keys)
 
+    def report(self, key: str) -> str:
+        """What the middleware reports of a WebSocket."""
+        return self.journal.first(f"{key}-report")
+
     def connect(self) -> Client:
         """A new client, closed by `close_clients()`."""
         if self.configuration.http2:

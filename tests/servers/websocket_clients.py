@@ -152,6 +152,11 @@ class WebSocketClient:
             self._hear()
         return self._carrier.status
 
+    @property
+    def answer(self) -> int:
+        """The same as far as it has come; 0 before."""
+        return self._carrier.status
+
     def body_of(self, size: int) -> bytes:
         """The first `size` bytes of the body of an answer that denies."""
         while len(self._carrier.body) < size:

@@ -95,7 +95,6 @@ _UVICORN: dict[str, Any] = {
 _HYPERCORN: dict[str, Any] = {
     "close_code": 1006,
     "tells_of_own_close": "told 1000",
-    "send_after_close": "UnexpectedMessageError",
     "code_of_return": 1011,
 }
 

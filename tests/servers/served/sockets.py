@@ -5,11 +5,14 @@ the journal of `app`, which also answers what is no WebSocket.
 """
 
 import asyncio
+import functools
 
 import anyio
 from app import application as over_http
 from app import handlers as http_handlers
 from app import journal
+
+from asgi_disconnect import DisconnectMiddleware
 
 
 class Socket:
@@ -89,6 +92,13 @@ async def waits(socket):
     await socket.accept()
     await socket.work()
     await socket.push("news")
+    socket.tell("finished")
+
+
+async def works(socket):
+    """Works for a client who has sent something, perhaps; never receives."""
+    await socket.accept()
+    await socket.work()
     socket.tell("finished")
 
 
@@ -414,6 +424,7 @@ HANDLERS = {
         talks_nonsense,
         tidies,
         waits,
+        works,
         works_before_it_accepts,
     )
 }
@@ -440,4 +451,19 @@ async def application(scope, receive, send):
     journal().tell(key, "returned")
 
 
-MODES = {"bare": handlers}
+def report_of(report):
+    """The middleware's hook."""
+    key = report.scope["path"].split("/")[3]
+    journal().tell(f"{key}-report", f"{report.phase} {report.outcome} {report.cause} {report.code}")
+
+
+guard = functools.partial(DisconnectMiddleware, handlers, on_disconnect=report_of)
+
+MODES = {
+    "bare": handlers,
+    "guarded": guard(websocket=True, grace=0),
+    "patient": guard(websocket=True),
+    "impatient": guard(websocket=True, grace=0.05),
+    "unasked": guard(),
+    "unchosen": guard(websocket=True, only=lambda scope: scope["type"] == "http"),
+}
