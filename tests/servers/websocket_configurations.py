@@ -51,6 +51,8 @@ class WebSocketConfiguration(Configuration):
     """It reports a client that leaves before it is accepted."""
     survives_reply: bool = True
     """A client that replies to the app's close frame, as it must, does no harm."""
+    shutdown_code: int | None = None
+    """With what code it tells apps at SIGTERM that the client has left; None: it does not."""
     holds_back: bool = True
     """A client that floods an app that never reads is held back by flow control."""
     websocket_spec_version: str | None = "2.3"
@@ -90,6 +92,7 @@ def _with_websockets(
 _UVICORN: dict[str, Any] = {
     "push_to_gone": "OSError",
     "send_when_told": "OSError",
+    "shutdown_code": 1012,
     "websocket_spec_version": "2.4",
 }
 _HYPERCORN: dict[str, Any] = {
