@@ -12,6 +12,9 @@
 | GET /polls | asks whether the client has gone until it has; notes "noticed" |
 | GET /fails | raises `journal.failure` |
 | WS /socket | echoes one text, and closes |
+| WS /pushes | pushes "tick" and then nothing, for ever; notes as `/slow` does |
+| WS /listens | notes what it is told; "told" that the client has gone; once allowed, "finished" |
+| WS /catches-up | notes "started"; once allowed to "read", does what `/listens` does |
 
 Its startup notes "startup" and leaves `scope["state"]["pool"]` where the framework knows how; its
 shutdown notes "shutdown".

@@ -22,7 +22,7 @@ async def answer(journal: Journal, scope: Any, receive: Any, send: Any) -> None:
     if scope["type"] == "lifespan":
         await live(journal, scope, receive, send)
     elif scope["type"] == "websocket":
-        await echo_text(receive, send)
+        await SOCKETS[scope["path"]](journal, receive, send)
     else:
         await ROUTES.get(scope["path"], missing)(journal, receive, send)
 
@@ -37,12 +37,51 @@ async def live(journal: Journal, scope: Any, receive: Any, send: Any) -> None:
     await send({"type": "lifespan.shutdown.complete"})
 
 
-async def echo_text(receive: Any, send: Any) -> None:
+async def accept(receive: Any, send: Any) -> None:
     await receive()
     await send({"type": "websocket.accept"})
+
+
+async def echo_text(journal: Journal, receive: Any, send: Any) -> None:
+    await accept(receive, send)
     message = await receive()
     await send({"type": "websocket.send", "text": message["text"]})
     await send({"type": "websocket.close"})
+
+
+async def push(journal: Journal, receive: Any, send: Any) -> None:
+    await accept(receive, send)
+    journal.note("started")
+    await send({"type": "websocket.send", "text": "tick"})
+    try:
+        await anyio.sleep_forever()
+    finally:
+        journal.note("finally")
+        await checkpoint()
+        journal.note("cleaned up")
+
+
+async def listen(journal: Journal, receive: Any, send: Any) -> None:
+    await accept(receive, send)
+    await note_texts(journal, receive)
+
+
+async def catch_up(journal: Journal, receive: Any, send: Any) -> None:
+    await accept(receive, send)
+    journal.note("started")
+    await journal.leave_to("read")
+    await note_texts(journal, receive)
+
+
+async def note_texts(journal: Journal, receive: Any) -> None:
+    while (message := await receive())["type"] == "websocket.receive":
+        journal.note(message["text"])
+    journal.note("told")
+    await journal.leave_to("finish")
+    journal.note("finished")
+
+
+SOCKETS = {"/socket": echo_text, "/pushes": push, "/listens": listen, "/catches-up": catch_up}
 
 
 async def start(send: Any, status: int, *headers: tuple[bytes, bytes]) -> None:

@@ -5,7 +5,7 @@ from typing import Any
 
 import anyio
 from anyio.lowlevel import checkpoint
-from fastapi import BackgroundTasks, FastAPI, Request, Response, WebSocket
+from fastapi import BackgroundTasks, FastAPI, Request, Response, WebSocket, WebSocketDisconnect
 from fastapi.responses import PlainTextResponse, StreamingResponse
 
 from ..journal import Journal
@@ -92,5 +92,38 @@ def build(journal: Journal, wrap: Wrap | None, variant: str = "") -> FastAPI:
         await websocket.accept()
         await websocket.send_text(await websocket.receive_text())
         await websocket.close()
+
+    @app.websocket("/pushes")
+    async def pushes(websocket: WebSocket) -> None:
+        await websocket.accept()
+        journal.note("started")
+        await websocket.send_text("tick")
+        try:
+            await anyio.sleep_forever()
+        finally:
+            journal.note("finally")
+            await checkpoint()
+            journal.note("cleaned up")
+
+    async def note_texts(websocket: WebSocket) -> None:
+        try:
+            while True:
+                journal.note(await websocket.receive_text())
+        except WebSocketDisconnect:
+            journal.note("told")
+        await journal.leave_to("finish")
+        journal.note("finished")
+
+    @app.websocket("/listens")
+    async def listens(websocket: WebSocket) -> None:
+        await websocket.accept()
+        await note_texts(websocket)
+
+    @app.websocket("/catches-up")
+    async def catches_up(websocket: WebSocket) -> None:
+        await websocket.accept()
+        journal.note("started")
+        await journal.leave_to("read")
+        await note_texts(websocket)
 
     return app

@@ -8,6 +8,7 @@ import anyio
 from anyio.lowlevel import checkpoint
 from litestar import Litestar, Request, Response, WebSocket, get, post, route, websocket
 from litestar.background_tasks import BackgroundTask
+from litestar.exceptions import WebSocketDisconnect
 from litestar.response import Stream
 
 from ..journal import Journal
@@ -97,4 +98,38 @@ def handlers(journal: Journal) -> list[Any]:
         await socket.send_text(await socket.receive_text())
         await socket.close()
 
-    return [quick, slow, count, stream, echo, late, background, fails, socket]
+    @websocket("/pushes")
+    async def pushes(socket: WebSocket[Any, Any, Any]) -> None:
+        await socket.accept()
+        journal.note("started")
+        await socket.send_text("tick")
+        try:
+            await anyio.sleep_forever()
+        finally:
+            journal.note("finally")
+            await checkpoint()
+            journal.note("cleaned up")
+
+    async def note_texts(socket: WebSocket[Any, Any, Any]) -> None:
+        try:
+            while True:
+                journal.note(await socket.receive_text())
+        except WebSocketDisconnect:
+            journal.note("told")
+        await journal.leave_to("finish")
+        journal.note("finished")
+
+    @websocket("/listens")
+    async def listens(socket: WebSocket[Any, Any, Any]) -> None:
+        await socket.accept()
+        await note_texts(socket)
+
+    @websocket("/catches-up")
+    async def catches_up(socket: WebSocket[Any, Any, Any]) -> None:
+        await socket.accept()
+        journal.note("started")
+        await journal.leave_to("read")
+        await note_texts(socket)
+
+    over_http = [quick, slow, count, stream, echo, late, background, fails]
+    return [*over_http, socket, pushes, listens, catches_up]

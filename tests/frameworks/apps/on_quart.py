@@ -100,3 +100,28 @@ def add_routes(app: Quart, journal: Journal) -> None:
     @app.websocket("/socket")
     async def socket() -> None:
         await websocket.send(await websocket.receive())
+
+    @app.websocket("/pushes")
+    async def pushes() -> None:
+        journal.note("started")
+        await websocket.send("tick")
+        try:
+            await anyio.sleep_forever()
+        finally:
+            journal.note("finally")
+            await checkpoint()
+            journal.note("cleaned up")
+
+    async def note_texts() -> None:
+        while True:  # Quart cancels it
+            journal.note(await websocket.receive())
+
+    @app.websocket("/listens")
+    async def listens() -> None:
+        await note_texts()
+
+    @app.websocket("/catches-up")
+    async def catches_up() -> None:
+        journal.note("started")
+        await journal.leave_to("read")
+        await note_texts()

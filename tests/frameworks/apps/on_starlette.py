@@ -14,7 +14,7 @@ from starlette.middleware.base import BaseHTTPMiddleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route, WebSocketRoute
-from starlette.websockets import WebSocket
+from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from ..journal import Journal
 from . import Wrap
@@ -114,6 +114,36 @@ def routes(journal: Journal) -> list[Any]:
         await websocket.send_text(await websocket.receive_text())
         await websocket.close()
 
+    async def pushes(websocket: WebSocket) -> None:
+        await websocket.accept()
+        journal.note("started")
+        await websocket.send_text("tick")
+        try:
+            await anyio.sleep_forever()
+        finally:
+            journal.note("finally")
+            await checkpoint()
+            journal.note("cleaned up")
+
+    async def note_texts(websocket: WebSocket) -> None:
+        try:
+            while True:
+                journal.note(await websocket.receive_text())
+        except WebSocketDisconnect:
+            journal.note("told")
+        await journal.leave_to("finish")
+        journal.note("finished")
+
+    async def listens(websocket: WebSocket) -> None:
+        await websocket.accept()
+        await note_texts(websocket)
+
+    async def catches_up(websocket: WebSocket) -> None:
+        await websocket.accept()
+        journal.note("started")
+        await journal.leave_to("read")
+        await note_texts(websocket)
+
     return [
         Route("/quick", quick),
         Route("/slow", Slow),
@@ -125,4 +155,7 @@ def routes(journal: Journal) -> list[Any]:
         Route("/polls", polls),
         Route("/fails", fails),
         WebSocketRoute("/socket", socket),
+        WebSocketRoute("/pushes", pushes),
+        WebSocketRoute("/listens", listens),
+        WebSocketRoute("/catches-up", catches_up),
     ]
