@@ -293,7 +293,7 @@ def each_django(session: nox.Session, *arguments: str) -> None:
     this = _version(str(session.run("python", "-c", show, silent=True, log=False)))
     for release, oldest in DJANGOS.items():
         if this >= _version(oldest):
-            session.install(f"django~={release}.0")
+            session.install(f"django~={release}.0", *groups("channels"))
             for folder in DJANGO_TESTS:
                 pytest(session, folder, *arguments)
             pytest(session, "tests/docs", *arguments)  # the pages that need Django
