@@ -92,6 +92,11 @@ def _check_number(name: str, value: object, unit: str, or_else: str) -> None:
         raise ValueError(f"{expected}, not {value!r}")
 
 
+def check_seconds(name: str, value: object, or_else: str) -> None:
+    """Raise an error that names `name`, unless `value` is a number of seconds, 0 or more."""
+    _check_number(name, value, SECONDS, or_else)
+
+
 def _check_choice(name: str, value: object, choices: tuple[str, ...]) -> None:
     expected = f"{name} must be {' or '.join(map(repr, choices))}"
     if not isinstance(value, str):

@@ -28,6 +28,7 @@ from asgi_disconnect import (
     DisconnectReport,
     current_disconnect,
 )
+from asgi_disconnect.deadlines import client_deadline
 from asgi_disconnect.instrumentation.errors import error_of
 from asgi_disconnect.instrumentation.logging import LoggingHook
 from asgi_disconnect.instrumentation.opentelemetry import OpenTelemetryHook
@@ -106,6 +107,12 @@ DisconnectMiddleware(app, timeout=10)  # type: ignore[call-arg]
 Middleware(DisconnectMiddleware, grace="5")  # type: ignore[arg-type]
 Starlette().add_middleware(DisconnectMiddleware, grace="5")  # type: ignore[arg-type]
 FastAPI().add_middleware(DisconnectMiddleware, timeout=5)  # type: ignore[call-arg]
+
+assert_type(client_deadline()({}), float)
+assert_type(client_deadline(at_most=math.inf)({}), float)
+
+client_deadline(at_most="60")  # type: ignore[arg-type]
+client_deadline(at_most=None)  # type: ignore[arg-type]
 
 
 # Hooks
