@@ -2,15 +2,27 @@
 
 Hardly an exchange lives until it is watched, so that nearly every timer of its own would be made
 to be cancelled; and what is cancelled is given back at the end of the loop's turn only.
+
+Those that live so long may have a deadline, each at a time of its own: `Alarms` has one timer for
+all of these.
 """
 
 import asyncio
+import heapq
+import math
+from collections.abc import Callable
 from contextvars import Context, copy_context
 from typing import Final, Protocol
 from weakref import WeakKeyDictionary, ref
 
 _EARLY: Final = 0.001
 """Seconds by which a loop's clock may be coarse: uvloop's counts milliseconds."""
+
+_SLOT: Final = 0.005
+"""Seconds by which an alarm may be late: those of one slot go off together."""
+
+_LONGEST: Final = 1e8
+"""Seconds, some three years: no loop takes any number."""
 
 
 class Waiting(Protocol):
@@ -81,3 +93,75 @@ def start_clock(exchange: Waiting, loop: asyncio.AbstractEventLoop, seconds: flo
 def _clock_of(loop: asyncio.AbstractEventLoop, seconds: float) -> Clock:
     of_loop = _clocks.setdefault(loop, {})
     return of_loop.get(seconds) or of_loop.setdefault(seconds, Clock(loop, seconds))
+
+
+class Alarms:
+    """Calls functions of one loop at times of their own, never before.
+
+    As with `Clock`, nothing is left of what has been taken back; with the last of them the timer
+    goes.
+    """
+
+    __slots__ = ("_context", "_slots", "_timer", "_waiting")
+
+    def __init__(self) -> None:
+        self._waiting: dict[int, dict[object, tuple[Callable[[], object], Context]]] = {}
+        """What has to be called, by slots of time."""
+        self._slots: list[int] = []
+        """A heap of these, and of some in which nothing is left."""
+        self._timer: asyncio.TimerHandle | None = None
+        self._context = Context()  # the timer is nobody's
+
+    def set(
+        self, loop: asyncio.AbstractEventLoop, seconds: float, function: Callable[[], object]
+    ) -> Callable[[], None]:
+        """Have `function` called then, in the context of the caller; what is returned prevents it.
+
+        It may be called again, and when it is too late.
+        """
+        slot = math.ceil((loop.time() + min(seconds, _LONGEST)) / _SLOT)
+        if slot not in self._waiting:
+            self._waiting[slot] = {}
+            heapq.heappush(self._slots, slot)
+            if self._slots[0] == slot:
+                self._set_timer(loop)
+        key = object()
+        self._waiting[slot][key] = function, copy_context()
+        return lambda: self._take_back(slot, key)
+
+    def _set_timer(self, loop: asyncio.AbstractEventLoop) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        when = self._slots[0] * _SLOT
+        self._timer = loop.call_at(when, self._go_off, loop, context=self._context)
+
+    def _go_off(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._timer = None
+        now = (loop.time() + _EARLY) / _SLOT
+        while self._slots and self._slots[0] <= now:
+            for function, context in self._waiting.pop(heapq.heappop(self._slots), {}).values():
+                loop.call_soon(function, context=context)
+        if self._waiting:
+            self._set_timer(loop)
+
+    def _take_back(self, slot: int, key: object) -> None:
+        together = self._waiting.get(slot, {})
+        if together.pop(key, None) is None or together:
+            return
+        del self._waiting[slot]  # the heap forgets it in its time
+        if not self._waiting:
+            self._slots.clear()
+            if self._timer is not None:
+                self._timer.cancel()
+                self._timer = None
+
+
+_alarms: Final[WeakKeyDictionary[asyncio.AbstractEventLoop, Alarms]] = WeakKeyDictionary()
+
+
+def alarms_of(loop: asyncio.AbstractEventLoop) -> Alarms:
+    """The loop's alarms."""
+    found = _alarms.get(loop)
+    if found is None:
+        found = _alarms[loop] = Alarms()
+    return found

@@ -11,7 +11,7 @@ import anyio
 import pytest
 
 from asgi_disconnect import DisconnectMiddleware
-from asgi_disconnect._guards.clock import Clock, start_clock
+from asgi_disconnect._guards.clock import Alarms, Clock, alarms_of, start_clock
 
 from ..scripted import HUNG, REQUEST, Server, http_scope
 
@@ -165,3 +165,94 @@ async def test_requests_that_are_watched_together_are_each_watched_in_their_own_
             server.leave()
         await asyncio.gather(*tasks)
     assert seen == {"one": "one", "another": "another"}
+
+
+# Alarms
+
+
+async def test_alarms_go_off_in_order_in_their_own_contexts_and_not_before_their_time() -> None:
+    loop = asyncio.get_running_loop()
+    alarms, calls, late = Alarms(), list[tuple[str, str]](), list[float]()
+    done = asyncio.Event()
+
+    def set_alarm(name: str, seconds: float) -> None:
+        when = loop.time() + seconds
+
+        def go_off() -> None:
+            calls.append((name, VARIABLE.get()))
+            late.append(loop.time() - when)
+            if len(calls) == 4:
+                done.set()
+
+        VARIABLE.set(f"of {name}")
+        alarms.set(loop, seconds, go_off)
+
+    for name, seconds in (("third", 0.09), ("first", 0), ("fourth", 0.12), ("second", 0.05)):
+        set_alarm(name, seconds)
+    with anyio.fail_after(HUNG):
+        await done.wait()
+    assert calls == [(name, f"of {name}") for name in ("first", "second", "third", "fourth")]
+    assert min(late) >= -0.002
+
+
+async def test_an_alarm_that_is_taken_back_is_neither_called_nor_kept() -> None:
+    loop = asyncio.get_running_loop()
+    alarms, calls, done = Alarms(), list[tuple[str, str]](), asyncio.Event()
+    gone, stays = Waiting("gone", calls), Waiting("stays", calls)
+    take_back = alarms.set(loop, 0.03, gone.due)
+    alarms.set(loop, 0.03, stays.due)
+    alarms.set(loop, 0.06, done.set)
+    take_back()
+    take_back()
+    reference = weakref.ref(gone)
+    del gone
+    assert reference() is None
+    with anyio.fail_after(HUNG):
+        await done.wait()
+    assert [name for name, _ in calls] == ["stays"]
+    take_back()
+
+
+async def test_with_the_last_alarm_the_timer_goes() -> None:
+    loop, alarms = asyncio.get_running_loop(), Alarms()
+    for seconds in (1000.0, 2000.0, 1e300):
+        alarms.set(loop, seconds, asyncio.Event().set)()
+        assert alarms._timer is None
+        assert not alarms._waiting
+        assert not alarms._slots
+    first = alarms.set(loop, 2000, asyncio.Event().set)
+    second = alarms.set(loop, 1000, asyncio.Event().set)
+    second()
+    assert alarms._timer is not None
+    first()
+    assert alarms._timer is None
+
+
+async def test_an_alarm_sooner_than_the_others_is_not_late() -> None:
+    loop, alarms, called = asyncio.get_running_loop(), Alarms(), asyncio.Event()
+    later = alarms.set(loop, 1000, asyncio.Event().set)
+    sooner = alarms.set(loop, 500, asyncio.Event().set)
+    sooner()  # its slot stays in the heap
+    alarms.set(loop, 0.01, called.set)
+    with anyio.fail_after(HUNG):
+        await called.wait()
+    assert alarms._timer is not None
+    later()
+
+
+async def test_a_loop_has_its_own_alarms_and_is_not_kept_by_them() -> None:
+    others: list[Any] = []
+
+    async def look() -> None:
+        others.extend((asyncio.get_running_loop(), alarms_of(asyncio.get_running_loop())))
+
+    thread = threading.Thread(target=lambda: asyncio.run(look()))
+    thread.start()
+    thread.join()
+    loop = asyncio.get_running_loop()
+    assert alarms_of(loop) is alarms_of(loop)
+    assert others[1] is not alarms_of(loop)
+    reference = weakref.ref(others[0])
+    others.clear()
+    gc.collect()
+    assert reference() is None
