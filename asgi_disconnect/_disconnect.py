@@ -1,5 +1,7 @@
 """What a handler can use: the `Disconnect` of its exchange (contract §6)."""
 
+import math
+import time
 from contextvars import ContextVar
 from types import TracebackType
 from typing import Final, TypeVar, overload
@@ -7,6 +9,7 @@ from typing import Final, TypeVar, overload
 import anyio
 
 from ._departure.callbacks import Callback
+from ._departure.causes import Cause
 from ._departure.departure import Departure
 from ._exchange.exchange import Exchange
 from ._options import Options
@@ -15,7 +18,21 @@ T = TypeVar("T")
 
 
 class ClientDisconnected(OSError):
-    """The client has left before its response was complete."""
+    """The client has left before its response was complete, or will not get it for another cause.
+
+    `Disconnect.cause` says which: the deadline has passed, for one.
+    """
+
+
+_GONE: Final = "the client has left before its response was complete"
+_TEXTS: Final[dict[Cause, str]] = {
+    "disconnect": _GONE,
+    "send_error": _GONE,
+    "body_too_large": "the request's body is too large, and has been refused",
+    "body_timeout": "the request's body did not arrive in time, and has been refused",
+    "no_storage": "the request's body was stored and cannot be read back",
+    "deadline": "the deadline has passed before the response was complete",
+}
 
 
 class CallbackHandle:
@@ -73,9 +90,11 @@ class Disconnect:
     A handler gets it from `current_disconnect()` or from ``scope["asgi_disconnect"]``.
     """
 
-    __slots__ = ("_exchange", "_last")
+    __slots__ = ("_deadline", "_exchange", "_last")
 
     _last: Departure | None
+    _deadline: float
+    """By `time.monotonic()`; if there is one, the middleware says it here."""
 
     def __init__(self, exchange: Exchange) -> None:
         self._exchange: Exchange | None = exchange
@@ -100,14 +119,41 @@ class Disconnect:
 
     def is_set(self) -> bool:
         """Whether the client has left before its response was complete.  From any thread."""
-        exchange = self._exchange
-        departure = self._last if exchange is None else exchange.departure_so_far
-        return departure is not None and departure.cause is not None
+        return self.cause is not None
+
+    @property
+    def cause(self) -> Cause | None:
+        """Why the response will not be completed; None as long as it may be.  From any thread.
+
+        ``"disconnect"`` and ``"send_error"``: the client has left.  ``"deadline"``: it has passed.
+        ``"body_too_large"``, ``"body_timeout"`` and ``"no_storage"``: the request's body could not
+        be accepted.
+        """
+        departure = self._departure_so_far()
+        return None if departure is None else departure.cause
+
+    def remaining(self) -> float:
+        """Seconds until the deadline of this exchange passes.  From any thread.
+
+        Never below 0; `math.inf` if there is none, and after `ignore()`.  To be passed on to what
+        the handler waits for: httpx, a database's ``statement_timeout``, a subprocess.
+        """
+        departure = self._departure_so_far()
+        if departure is not None:
+            if departure.ignored:
+                return math.inf
+            if departure.cause == "deadline":
+                return 0.0
+        return max(0.0, getattr(self, "_deadline", math.inf) - time.monotonic())
 
     def raise_if_set(self) -> None:
-        """Raise `ClientDisconnected` if the client has left.  From any thread."""
-        if self.is_set():
-            raise ClientDisconnected("the client has left before its response was complete")
+        """Raise `ClientDisconnected` if the client has left.  From any thread.
+
+        Also where the response will not be completed for another `cause`; the error says which.
+        """
+        cause = self.cause
+        if cause is not None:
+            raise ClientDisconnected(_TEXTS[cause])
 
     async def wait(self) -> None:
         """Return when the client has left; watching starts at once.
@@ -138,7 +184,7 @@ class Disconnect:
     def ignore(self) -> None:
         """Have this exchange's app not cancelled for its client.  From any thread.
 
-        What has been cancelled already stays so.
+        It has no deadline then.  What has been cancelled already stays so.
         """
         self._departure().ignored = True
 
@@ -149,6 +195,10 @@ class Disconnect:
         exchange, so that async code around the thread is not cancelled either.
         """
         return Critical(self._departure())
+
+    def _departure_so_far(self) -> Departure | None:
+        exchange = self._exchange
+        return self._last if exchange is None else exchange.departure_so_far
 
     def _departure(self) -> Departure:
         exchange = self._exchange

@@ -2,11 +2,13 @@
 
 import functools
 import logging
+import time
 from collections.abc import Callable, Iterable
 from typing import Any, Final, Literal
 
 from ._application import as_single_callable
 from ._disconnect import Disconnect, current
+from ._exchange.deadline import seconds_for
 from ._exchange.exchange import Exchange
 from ._exchange.headers import PLAIN, make_readable
 from ._exchange.http import HTTPExchange
@@ -65,6 +67,12 @@ class DisconnectMiddleware:
         ``"whole"`` receives the complete body first, within the same bounds, so that a client that
         leaves in mid-upload never reaches the app; of a body for which there is no room it
         receives what there is room for.
+    :param deadline: seconds from the start of a request, after which it is answered ``504`` if the
+        response has not started, and the app is told or cancelled as if its client had left
+        (default: no limit); or a callable that takes the connection scope and returns them, or
+        None.  If that raises, or returns something else, it is logged and there is no limit.  A
+        response that has started is cut off; a complete one is left alone.  WebSockets have none.
+        Since 0.2.
     :param websocket: whether to guard WebSockets too (default: they pass through untouched).  When
         the client leaves, the app has `grace` seconds to finish its last message or to hear of
         the disconnect by `receive()`; an app that has not heard of it by then is cancelled.
@@ -91,6 +99,7 @@ class DisconnectMiddleware:
         max_body_size: float | None = None,
         body_timeout: float | None = None,
         buffer: Literal["ahead", "whole"] = "ahead",
+        deadline: float | Callable[[Scope], float | None] | None = None,
         websocket: bool = False,
         on_disconnect: Hook | Iterable[Hook] | None = None,
     ) -> None:
@@ -106,10 +115,16 @@ class DisconnectMiddleware:
             max_body_size=max_body_size,
             body_timeout=body_timeout,
             buffer=buffer,
+            seconds=None if callable(deadline) else deadline,
+            deadline=deadline if callable(deadline) else None,
             websocket=websocket,
             on_disconnect=as_hooks(on_disconnect),
         )
         self._may_not_be_called = max_body_size is not None or buffer == "whole"
+        seconds = self._options.seconds
+        if seconds is not None and seconds <= watch_after:
+            self._may_not_be_called = True
+        self._is_bounded = self._may_not_be_called or deadline is not None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> Any:
         """Handle one connection scope: the ASGI 3 application interface."""
@@ -139,9 +154,21 @@ class DisconnectMiddleware:
             exchange = HTTPExchange(options, guard, scope, receive, send)
         else:
             exchange = WebSocketExchange(options, guard, scope, receive, send)
-        if self._may_not_be_called and isinstance(exchange, HTTPExchange):
-            app = functools.partial(_enter, exchange, options, app)
         disconnect = own_scope[SCOPE_KEY] = Disconnect(exchange)
+        if self._is_bounded and isinstance(exchange, HTTPExchange):
+            seconds, may_not_be_called = options.seconds, self._may_not_be_called
+            if options.deadline is not None:
+                seconds = seconds_for(options.deadline, own_scope)
+                passes_early = seconds is not None and seconds <= options.watch_after
+                may_not_be_called = may_not_be_called or passes_early
+            if seconds is not None:
+                deadline = time.monotonic() + seconds
+                exchange.server_receive = guard.interruptible(
+                    exchange.server_receive, deadline, guard
+                )
+                disconnect._deadline = deadline  # pyright: ignore[reportPrivateUsage]
+            if may_not_be_called:
+                app = functools.partial(_enter, exchange, options, app)
         token = current.set(disconnect)
         try:
             return await guard.run(exchange, app, own_scope, options.watch_after)
@@ -157,7 +184,7 @@ async def _enter(
     exchange: HTTPExchange, options: Options, app: App, scope: Scope, receive: Receive, send: Send
 ) -> Any:
     """Call `app`, if the request gets so far."""
-    if not exchange.accept_declared_size():
+    if not (exchange.is_in_time() and exchange.accept_declared_size()):
         return None
     if options.buffer == "whole" and not await exchange.receive_whole():
         return None

@@ -12,6 +12,9 @@ from ._types import Scope
 SECONDS: Final = "seconds"
 BYTES: Final = "bytes"
 
+FOREVER: Final = 1e9
+"""Seconds, some thirty years, beyond which there is no deadline: no clock takes any number."""
+
 
 @dataclass(frozen=True, slots=True)
 class Options:
@@ -27,6 +30,10 @@ class Options:
     max_body_size: float | None = None
     body_timeout: float | None = None
     buffer: Literal["ahead", "whole"] = "ahead"
+    seconds: float | None = None
+    """A deadline that is the same for all exchanges."""
+    deadline: Callable[[Scope], Any] | None = None
+    """One that says it for each."""
     websocket: bool = False
     on_disconnect: tuple[Callable[[Any], Any], ...] = ()
     disk_quota: DiskQuota = field(init=False, repr=False, compare=False)
@@ -49,6 +56,11 @@ class Options:
         if self.body_timeout is not None:
             _check_number("body_timeout", self.body_timeout, SECONDS, "None for no limit")
         _check_flag("websocket", self.websocket)
+        if self.seconds is not None:
+            or_else = "None for no limit; or a callable that takes the scope and returns them"
+            check_seconds("deadline", self.seconds, or_else)
+            seconds = float(self.seconds) if self.seconds < FOREVER else None
+            object.__setattr__(self, "seconds", seconds)
         _check_choice("buffer", self.buffer, ("ahead", "whole"))
         if self.only is not None and not callable(self.only):
             raise TypeError(

@@ -18,6 +18,7 @@ from ._exchange.limits import Refused
 from ._exchange.response import NOT_STARTED
 from ._exchange.servers import is_gunicorns
 from ._exchange.websocket import WebSocketExchange
+from ._guards.interruptible import InterruptibleReceive
 from ._guards.protocol import Guard
 from ._options import Options
 from ._types import Message, Receive, Scope, Send
@@ -29,6 +30,9 @@ _BRING_BYTES: Final = frozenset({"http.response.body", "websocket.send"})
 
 observers: list[Callable[[Any], object]] = []
 """Called with each report, beside the instances' own hooks: how `testing` and `check` look on."""
+
+PLAYED: Final = "asgi_disconnect.testing"
+"""The key of the scope at which `testing` puts the server that it plays."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +95,8 @@ class Reported(Exchange):
         super().__init__(options, guard, scope, self._receive_counted, send)
         self.receive_uncounted = receive
         self._started = self._left_at = time.monotonic()
+        if PLAYED in scope:
+            scope[PLAYED].exchange = self
 
     async def _receive_counted(self) -> Message:
         message = await self.receive_uncounted()
@@ -119,7 +125,11 @@ class Reported(Exchange):
     def close(self, error: BaseException | None = None) -> None:
         """The app has ended, and the watcher is about to."""
         super().close(error)
-        self.server_receive = self.receive_uncounted  # the other refers to us
+        # The other refers to us.
+        if isinstance(self.server_receive, InterruptibleReceive):
+            self.server_receive.receive = self.receive_uncounted
+        else:
+            self.server_receive = self.receive_uncounted
         scope, self.reported_scope = self.reported_scope, None
         if scope is None or self.departure_so_far is None or self.departure_so_far.cause is None:
             return

@@ -105,7 +105,7 @@ class Departure:
         """What became of the app, once it has ended."""
         if self.overran:
             return "overran"
-        if self.drops:
+        if self.cancelled or (self.drops and self.cause != "deadline"):
             return "cancelled"
         if self.ignored or not self._options.cancel:
             return "ignored"

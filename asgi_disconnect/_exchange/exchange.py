@@ -2,8 +2,7 @@
 
 While nothing watches, the app's `receive()` goes straight to the server's, which is what makes a
 quick exchange cheap; from the moment that the watcher runs, the app is served from what the watcher
-has read (contract §2).  A quick exchange makes no `Watcher`, which reads ahead, and no `Departure`,
-which decides what becomes of the app.
+has read (contract §2).  A quick exchange makes neither a `Watcher` nor a `Departure`.
 """
 
 import functools
@@ -14,12 +13,13 @@ from anyio.lowlevel import checkpoint
 
 from .._departure.causes import Cause, Phase
 from .._departure.departure import Departure
+from .._guards.interruptible import was_interrupted
 from .._guards.protocol import Guard
 from .._options import Options
 from .._types import Message, Receive, Scope, Send
 from .limits import Refused
 from .read_ahead import ReadAhead
-from .reader import BETWEEN, IDLE, TABLE, WATCHER, WATCHER_READS, Event, Reader
+from .reader import BETWEEN, GONE, IDLE, TABLE, WATCHER, WATCHER_READS, Event, Reader
 from .turns import is_time_for_a_turn
 
 _ASKED: Final = Event.ASKED
@@ -150,11 +150,11 @@ class Exchange:
         self.reader = TABLE[self.reader][_ASKED]
         try:
             message = await self.server_receive()
-        except BaseException:
-            self.end_read()
-            raise
-        kind = message.get("type")
-        if kind == self.disconnect_type:
+        except BaseException as error:
+            if not self.end_read(error):
+                raise
+            message = {"type": self.disconnect_type}
+        if (kind := message.get("type")) == self.disconnect_type and self.disconnect is None:
             self.leave(message, "disconnect", told=True)
         else:
             if kind == "http.request" and not message.get("more_body"):
@@ -166,13 +166,14 @@ class Exchange:
         """Whether what the app asks for is the watcher's to read, and not the app's."""
         return False
 
-    def end_read(self) -> None:
-        """A call of the server's `receive` has ended."""
+    def end_read(self, error: BaseException | None = None) -> bool:
+        """A call of the server's `receive` has ended; true if that is since we interrupted it."""
         self.reader = TABLE[self.reader][_DONE]
         if self.reader is BETWEEN:
             self.guard.call_soon(self._watch_unless_app_has_asked)
         if self.watcher is not None:
             self.watcher.wake_waiters()
+        return self.reader is GONE and was_interrupted(self.server_receive, error)
 
     def _watch_unless_app_has_asked(self) -> None:
         if self.reader is BETWEEN:
@@ -195,8 +196,7 @@ class Exchange:
 
     def start_watching(self) -> None:
         """Read ahead of the app, as soon as nobody else reads."""
-        before = self.reader
-        self.reader = TABLE[before][Event.DUE]
+        before, self.reader = self.reader, TABLE[self.reader][Event.DUE]
         if self.reader is WATCHER and before is not WATCHER:
             self.guard.start(functools.partial(self.get_watcher().watch, self), eager=True)
 

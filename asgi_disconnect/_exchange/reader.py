@@ -76,6 +76,7 @@ HELD: Final = Reader.HELD
 BETWEEN: Final = Reader.BETWEEN
 WATCHER: Final = Reader.WATCHER
 FAILED: Final = Reader.FAILED
+GONE: Final = Reader.GONE
 
 APP_READS: Final = frozenset({Reader.APP, Reader.APP_THEN_WATCHER})
 WATCHER_READS: Final = frozenset({Reader.WATCHER, Reader.WATCHER_ENDS, Reader.WATCHER_LATE})

@@ -1,4 +1,4 @@
-"""The small responses by which an exchange is ended that cannot go on (contract §2).  No I/O."""
+"""The small responses to exchanges that cannot go on (contract §2, §10).  No I/O."""
 
 from typing import Final
 
@@ -7,11 +7,13 @@ from .._types import Message
 CONTENT_TOO_LARGE: Final = 413
 REQUEST_TIMEOUT: Final = 408
 SERVICE_UNAVAILABLE: Final = 503
+GATEWAY_TIMEOUT: Final = 504
 
 _TEXTS = {
     CONTENT_TOO_LARGE: b"The request body is too large.\n",
     REQUEST_TIMEOUT: b"The request body did not arrive in time.\n",
     SERVICE_UNAVAILABLE: b"The request cannot be handled at present.\n",
+    GATEWAY_TIMEOUT: b"The response did not become ready in time.\n",
 }
 
 

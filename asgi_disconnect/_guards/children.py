@@ -3,12 +3,13 @@
 import asyncio
 import contextlib
 import sys
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from contextlib import AbstractContextManager
 from typing import Any, Final, Protocol
 
 import anyio
 
+from .clock import alarms_of
 from .records import suppress_destroyed_warning
 
 _TICKS_TO_END: Final = 10
@@ -47,12 +48,19 @@ class CallersTask(Protocol):
 class Children:
     """The tasks beside one app: those that end with it, and those that it waits for."""
 
-    __slots__ = ("_finishing", "_guard", "_running")
+    __slots__ = ("_finishing", "_guard", "_running", "_stop_alarm")
 
     def __init__(self, guard: CallersTask) -> None:
         self._guard = guard
         self._running: Tasks = ()
         self._finishing: Tasks = ()
+        self._stop_alarm: Callable[[], object] | None = None
+
+    def set_alarm(self, seconds: float, function: Callable[[], object]) -> None:
+        """Call `function` then, unless the app has ended; a second one is ignored."""
+        if self._stop_alarm is None:
+            loop = self._guard.loop
+            self._stop_alarm = alarms_of(loop).set(loop, seconds, function)
 
     def start(self, coroutine: Coroutine[Any, Any, None], *, finish: bool, eager: bool) -> None:
         """Run `coroutine` until the app ends, or, with `finish`, to its own end."""
@@ -68,6 +76,7 @@ class Children:
 
     def cancel_without_waiting(self) -> None:
         """Cancel all of them where nothing can be awaited."""
+        self._end_alarm()
         children = (*self._running, *self._finishing)
         self._running = self._finishing = ()
         for child in children:
@@ -83,6 +92,7 @@ class Children:
         stays pending, as it would without us.  `cancelled_before` says how many had come by then.
         """
         guard = self._guard
+        self._end_alarm()
         for child in self._running:
             child.cancel()
         # What is left to finish has its first step in this time, whatever comes.
@@ -116,6 +126,11 @@ class Children:
             # The caller's next await gets it, as if we had not awaited.
             guard.task.cancel(*caught.args)
             guard.task.uncancel()
+
+    def _end_alarm(self) -> None:
+        if self._stop_alarm is not None:
+            self._stop_alarm()
+            self._stop_alarm = None
 
     async def _wait_shielded(
         self, children: Tasks, ticks: int | None = None

@@ -12,7 +12,7 @@ import itertools
 import logging
 import math
 from collections.abc import Callable, Coroutine
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 import anyio
 from anyio.lowlevel import checkpoint_if_cancelled
@@ -20,6 +20,7 @@ from anyio.lowlevel import checkpoint_if_cancelled
 from .._types import App, Scope
 from .children import Children
 from .clock import start_clock
+from .interruptible import InterruptibleOnAsyncio, InterruptibleReceive
 from .protocol import Guarded
 
 logger: logging.Logger = logging.getLogger("asgi_disconnect")
@@ -46,6 +47,8 @@ class AsyncioGuard:
         "loop",
         "task",
     )
+
+    interruptible: ClassVar[type[InterruptibleReceive]] = InterruptibleOnAsyncio
 
     def __init__(self, task: "asyncio.Task[Any]", loop: asyncio.AbstractEventLoop) -> None:
         self.task = task
@@ -121,14 +124,27 @@ class AsyncioGuard:
         """
         if self._ended:
             return False
+        self._get_children().start(function(), finish=finish, eager=eager)
+        return True
+
+    def _get_children(self) -> Children:
         if self._children is None:
             self._children = Children(self)
-        self._children.start(function(), finish=finish, eager=eager)
-        return True
+        return self._children
 
     def call_soon(self, function: Callable[[], object]) -> None:
         """Call `function` in the next tick, if the app still runs."""
         self.loop.call_soon(function)
+
+    def set_alarm(self, seconds: float, function: Callable[[], object]) -> None:
+        """Call `function` then, if the app still runs; there is one, and a second is ignored."""
+        if not self._ended:
+            self._get_children().set_alarm(seconds, function)
+
+    def count_cancellations(self, task: "asyncio.Task[Any]", more: int) -> None:
+        """So many more of our own, or fewer, have not been taken back, if it is the app's task."""
+        if task is self.task:
+            self._own_cancellations = max(0, self._own_cancellations + more)
 
     def call_threadsafe(self, function: Callable[[], object]) -> None:
         """Call `function` on the loop's thread, whatever thread this is."""

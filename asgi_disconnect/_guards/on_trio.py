@@ -8,7 +8,7 @@ import contextlib
 import logging
 import math
 from collections.abc import Callable, Coroutine
-from typing import Any
+from typing import Any, ClassVar
 
 import anyio
 import trio
@@ -16,6 +16,7 @@ from anyio.abc import TaskGroup
 from anyio.lowlevel import checkpoint
 
 from .._types import App, Scope
+from .interruptible import InterruptibleOnTrio, InterruptibleReceive
 from .protocol import Guarded
 
 logger: logging.Logger = logging.getLogger("asgi_disconnect")
@@ -30,9 +31,12 @@ class TrioGuard:
         "_closed",
         "_finished",
         "_finishing_scopes",
+        "_has_alarm",
         "_task_group",
         "_token",
     )
+
+    interruptible: ClassVar[type[InterruptibleReceive]] = InterruptibleOnTrio
 
     _task_group: TaskGroup
 
@@ -41,7 +45,7 @@ class TrioGuard:
         self._child_scopes: set[anyio.CancelScope] = set()
         self._finishing_scopes: set[anyio.CancelScope] = set()
         self._finished = anyio.Event()
-        self._closed = False
+        self._closed = self._has_alarm = False
         self._token = trio.lowlevel.current_trio_token()
 
     async def run(self, exchange: Guarded, app: App, scope: Scope, watch_after: float) -> Any:
@@ -142,6 +146,16 @@ class TrioGuard:
             function()
 
         self.start(call)
+
+    def set_alarm(self, seconds: float, function: Callable[[], object]) -> None:
+        """Call `function` then, if the app still runs; there is one, and a second is ignored."""
+
+        async def call() -> None:
+            await anyio.sleep(seconds)
+            function()
+
+        if not self._has_alarm:
+            self._has_alarm = self.start(call)
 
     def call_threadsafe(self, function: Callable[[], object]) -> None:
         """Call `function` on the loop's thread, whatever thread this is."""

@@ -4,9 +4,10 @@ A guard knows nothing of messages or of how a body is kept; an exchange knows no
 """
 
 from collections.abc import Callable, Coroutine
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 from .._types import App, Message, Scope
+from .interruptible import InterruptibleReceive
 
 
 class Guarded(Protocol):
@@ -37,6 +38,9 @@ class Guarded(Protocol):
 class Guard(Protocol):
     """Runs the app, and the tasks beside it, and cancels it when its exchange says so."""
 
+    interruptible: ClassVar[type[InterruptibleReceive]]
+    """What a server's `receive` has to be for calls of the app's to be ended."""
+
     async def run(self, exchange: Guarded, app: App, scope: Scope, watch_after: float) -> Any:
         """Call `app` and return what it returns, or None if it was abandoned.
 
@@ -60,6 +64,9 @@ class Guard(Protocol):
 
     def call_soon(self, function: Callable[[], object]) -> None:
         """Call `function` in the next tick, if the app still runs."""
+
+    def set_alarm(self, seconds: float, function: Callable[[], object]) -> None:
+        """Call `function` then, if the app still runs; there is one, and a second is ignored."""
 
     def call_threadsafe(self, function: Callable[[], object]) -> None:
         """Call `function` on the loop's thread, whatever thread this is."""

@@ -27,7 +27,8 @@ def error_of(report: DisconnectReport) -> BaseException | None:
 
     No errors are: cancellations and what ends the process; what frameworks raise because the client
     has left; errors of connections (`ConnectionError`), and every `OSError` where the server's
-    `send` has raised one.  A group is one if anything in it is.
+    `send` has raised one; a `TimeoutError` where the deadline has passed.  A group is one if
+    anything in it is.
     """
     error = report.exception
     return error if error is not None and _is_error(error, report) else None
@@ -49,6 +50,8 @@ def _is_error(error: BaseException, report: DisconnectReport) -> bool:
         return False
     if isinstance(error, OSError) and report.cause == "send_error":
         return False
+    if isinstance(error, TimeoutError) and report.cause == "deadline":
+        return False  # of what had been given the time that was left
     if isinstance(error, RuntimeError) and str(error) == "No response returned.":
         return False  # `BaseHTTPMiddleware` of what has ended because it was told
     return not any(kind.__name__ in _OF_THE_DEPARTURE for kind in type(error).__mro__)

@@ -21,6 +21,7 @@ _CAUSES: Final = {
     "body_too_large": "the body is too large",
     "body_timeout": "the body did not arrive",
     "no_storage": "the body was stored and could not be read back",
+    "deadline": "the deadline passed",
 }
 
 

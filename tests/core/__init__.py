@@ -20,6 +20,9 @@ operator/    §7, what an operator can use
     the report; the hooks
 websockets/  §9, WebSockets
     which are guarded; a departure; unread messages
+deadlines/   §10, deadlines
+    what happens when one passes; which there is; what a handler hears; what else may come first;
+    ties; what clients say of themselves
 parts/       the modules that keep these promises, alone: states, body, disk, clock, guards, options
 
 `scripted` is the server; the back ends are in `tests/backends.py`.

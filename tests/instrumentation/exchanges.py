@@ -46,12 +46,14 @@ async def answers(scope: Any, receive: Any, send: Any) -> None:
     await send({"type": "http.response.body"})
 
 
-async def serve(app: Any, hook: Hook, *, leaves: bool = True, **scope: Any) -> None:
+async def serve(
+    app: Any, hook: Hook, *, leaves: bool = True, deadline: float | None = None, **scope: Any
+) -> None:
     """One exchange with `app`, whose client is gone when it has sent its request."""
     server = Server(REQUEST)
     if leaves:
         server.leave()
-    await server.run(app, http_scope(**scope), on_disconnect=hook)
+    await server.run(app, http_scope(**scope), on_disconnect=hook, deadline=deadline)
 
 
 async def serve_around(around: Callable[[Any], Any], app: Any, hook: Hook, **scope: Any) -> None:

@@ -86,6 +86,13 @@ def test_what_the_servers_send_raises_is_no_error_whatever_it_is() -> None:
     assert error_of(replace(report, cause="disconnect")) is report.exception
 
 
+def test_a_limit_that_follows_from_the_deadline_is_no_error() -> None:
+    report = report_with(TimeoutError(), cause="deadline")
+    assert error_of(report) is None
+    assert error_of(replace(report, cause="disconnect")) is report.exception
+    assert error_of(report_with(ValueError(), cause="deadline")) is not None
+
+
 def test_the_name_of_a_class_has_its_module_unless_it_is_pythons_own() -> None:
     assert name_of(ValueError()) == "ValueError"
     assert name_of(asyncio.CancelledError()) == "asyncio.exceptions.CancelledError"

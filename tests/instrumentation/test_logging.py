@@ -51,6 +51,13 @@ async def test_a_response_that_has_begun_is_in_the_line() -> None:
     assert line.startswith("202 responding GET /: the client left while responding")
 
 
+async def test_a_deadline_is_in_the_line() -> None:
+    (line,) = await lines_of(
+        works, "%(disconnect_cause)s %(disconnect_status)s %(message)s", leaves=False, deadline=0.01
+    )
+    assert line.startswith("deadline 504 GET /: the deadline passed while processing, 0.0")
+
+
 async def test_a_completed_exchange_is_not_logged() -> None:
     assert await lines_of(answers, "%(message)s") == []
 

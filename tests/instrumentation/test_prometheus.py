@@ -36,6 +36,9 @@ async def test_disconnects_are_counted_by_outcome_and_cause() -> None:
     assert ({**labels, "method": "GET"}, 2.0) in counted
     assert ({**labels, "method": "POST"}, 1.0) in counted
     assert len(counted) == 2
+    await serve(works, hook, leaves=False, deadline=0.01)
+    counted = exposed(registry)["asgi_disconnect_abandoned_requests_total"]
+    assert ({**labels, "cause": "deadline", "method": "GET"}, 1.0) in counted
 
 
 async def test_errors_are_counted_by_their_class() -> None:

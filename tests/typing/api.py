@@ -108,6 +108,18 @@ Middleware(DisconnectMiddleware, grace="5")  # type: ignore[arg-type]
 Starlette().add_middleware(DisconnectMiddleware, grace="5")  # type: ignore[arg-type]
 FastAPI().add_middleware(DisconnectMiddleware, timeout=5)  # type: ignore[call-arg]
 
+DisconnectMiddleware(app, deadline=None)
+DisconnectMiddleware(app, deadline=30)
+DisconnectMiddleware(app, deadline=0.5)
+DisconnectMiddleware(app, deadline=client_deadline())
+DisconnectMiddleware(app, deadline=lambda scope: None if scope["path"] == "/events" else 10)
+Starlette(middleware=[Middleware(DisconnectMiddleware, deadline=30)])
+FastAPI().add_middleware(DisconnectMiddleware, deadline=client_deadline(at_most=25))
+
+DisconnectMiddleware(app, deadline="30")  # type: ignore[arg-type]
+DisconnectMiddleware(app, deadline=lambda: 30)  # type: ignore[arg-type,misc]
+DisconnectMiddleware(app, deadline=lambda scope: "30")  # type: ignore[arg-type,return-value]
+
 assert_type(client_deadline()({}), float)
 assert_type(client_deadline(at_most=math.inf)({}), float)
 
@@ -209,6 +221,9 @@ async def handler(scope: Scope) -> None:
     assert_type(disconnect, Disconnect)
     assert_type(current_disconnect(None), Disconnect | None)
     assert_type(disconnect.is_set(), bool)
+    assert_type(disconnect.remaining(), float)
+    if disconnect.cause is not None and disconnect.cause == "deadline":
+        logging.info(disconnect.cause)
     if (outside := current_disconnect(None)) is not None:
         outside.ignore()
 
@@ -234,6 +249,9 @@ async def misuse_disconnect() -> None:
     disconnect = current_disconnect()
     current_disconnect(None).ignore()  # type: ignore[union-attr]
     await disconnect.is_set()  # type: ignore[misc]
+    print(disconnect.cause == "timeout")  # type: ignore[comparison-overlap]
+    disconnect.cause = "deadline"  # type: ignore[misc]
+    disconnect.remaining(5)  # type: ignore[call-arg]
     await disconnect.ignore()  # type: ignore[func-returns-value,misc]
     disconnect.add_callback(None)  # type: ignore[arg-type]
     disconnect.add_callback(handler)  # type: ignore[arg-type]
@@ -274,6 +292,7 @@ async def test_async() -> None:
         client.resume_reading()
         client.fail_send()
         client.fail_send(ConnectionResetError())
+        client.pass_deadline()
         client.disconnect()
         result = await client.result()
     assert_type(result, Result)
@@ -293,6 +312,7 @@ def test_sync(asgi_exchange: Callable[..., Played]) -> None:
     with exchange(app, backend="trio") as client:
         with pytest.raises(NeverHappened):
             client.until_sent(1)
+        client.pass_deadline()
         client.disconnect()
         assert_type(client.result(), Result)
         assert_type(client.status, int | None)

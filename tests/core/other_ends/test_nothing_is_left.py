@@ -11,6 +11,7 @@ import anyio
 import pytest
 
 from asgi_disconnect import DisconnectMiddleware
+from asgi_disconnect._guards.clock import alarms_of
 
 from ...backends import only_asyncio
 from ..scripted import HUNG, LAST, REQUEST, START, Server, ticks
@@ -23,7 +24,7 @@ OURS = {
     for name in (
         *("_exchange.http", "_exchange.watcher", "_report", "_buffer.body", "_buffer.spool"),
         *("_guards.on_asyncio", "_guards.on_trio", "_guards.fast", "_guards.groups"),
-        *("_guards.records", "_guards.reference"),
+        *("_guards.records", "_guards.reference", "_guards.interruptible"),
     )
 }
 STAGES = ["the app", "the app's last step", "a hook"]
@@ -119,6 +120,33 @@ async def test_no_task_timer_or_reference_is_left(
                     server.send,
                 )
     assert not server.reading
+
+
+async def listens(scope: Any, receive: Any, send: Any) -> None:
+    await receive()
+    await receive()
+
+
+@pytest.mark.parametrize("app", [completes, is_cancelled, is_told, fails, listens])
+@pytest.mark.parametrize("watch_after", [0, 1000])
+@pytest.mark.parametrize("reported", [False, True])
+async def test_nor_is_anything_left_of_a_deadline_that_does_not_pass(
+    app: Any, watch_after: float, reported: bool
+) -> None:
+    server = Server(REQUEST)
+    options: dict[str, Any] = {"on_disconnect": lambda report: None} if reported else {}
+    middleware = DisconnectMiddleware(app, watch_after=watch_after, deadline=1000, **options)
+    async with nothing_is_left():
+        with contextlib.suppress(ValueError):
+            with anyio.move_on_after(0.02):
+                await middleware(
+                    {"type": "http", "headers": [], "server": server, "ticks": 5},
+                    server.receive,
+                    server.send,
+                )
+    assert not server.reading
+    with contextlib.suppress(RuntimeError):  # on trio
+        assert not alarms_of(asyncio.get_running_loop())._waiting
 
 
 async def cancelled_by_its_caller(during: str, cancel: Callable[[], object]) -> None:

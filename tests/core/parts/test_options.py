@@ -16,6 +16,7 @@ NUMBERS = [
     "max_disk",
     "max_body_size",
     "body_timeout",
+    "deadline",
 ]
 
 
@@ -90,6 +91,7 @@ def test_on_disconnect_takes_callables(value: Any) -> None:
         ("max_body_size", None),
         ("body_timeout", None),
         ("buffer", "ahead"),
+        ("deadline", None),
         ("on_disconnect", None),
     ],
 )
