@@ -32,6 +32,10 @@ class BlockingClient:
         """Leave: close the connection."""
         self._call(self._client.disconnect)
 
+    def pass_deadline(self) -> None:
+        """Let the deadline of the exchange pass, now and without leaving."""
+        self._call(self._client.pass_deadline)
+
     def fail_send(self, error: OSError | None = None) -> None:
         """Leave in such a way that the app's next `send()` raises `error`."""
         self._call(self._client.fail_send, error)

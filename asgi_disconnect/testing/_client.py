@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 import anyio
 
+from .._exchange.http import HTTPExchange
 from .._types import Message
 from ._result import Result
 from ._server import PlayedServer
@@ -56,6 +57,25 @@ class Client:
     def disconnect(self) -> None:
         """Leave: close the connection."""
         self._server.leave()
+
+    def pass_deadline(self) -> None:
+        """Let the deadline of the exchange pass, now and without leaving (`deadline=`).
+
+        :raises RuntimeError: if it has none, or the app has not been called yet.
+        """
+        server = self._server
+        exchange = server.exchange
+        if isinstance(exchange, HTTPExchange) and exchange.has_deadline:
+            exchange.pass_deadline()
+        elif server.ended:
+            raise RuntimeError("the app has ended: there is no deadline any more")
+        elif not server.called:
+            raise RuntimeError("the app has not been called yet: await until_working() before")
+        else:
+            raise RuntimeError(
+                "no deadline has been set: is the app wrapped in DisconnectMiddleware with"
+                " deadline=, and does that give this request one?"
+            )
 
     def fail_send(self, error: OSError | None = None) -> None:
         """Leave in such a way that the app's next `send()` raises `error`.

@@ -28,13 +28,13 @@ class Result:
     With its client there: ``completed``: the response was complete.  ``failed``: it ended before
     that, with an exception or without one.
 
-    With its client gone before the response was complete: ``told``: `receive()` gave it the
-    disconnect or `send()` raised, and it ended in its own way.  ``cancelled``: it was cancelled, by
-    `DisconnectMiddleware` or by the server.  ``overran``: it still ran after `patience` seconds; or
-    the middleware says so (`DisconnectReport.outcome`).  ``ignored``: the middleware was not to
-    cancel it.  ``finished``: it ended by itself, neither told nor cancelled; an app without the
-    middleware that does not listen worked for nobody until then.  ``uncalled``: the server never
-    called it (daphne waits for the whole body).
+    With its client gone before the response was complete, or its deadline past: ``told``:
+    `receive()` gave it the disconnect or `send()` raised, and it ended in its own way.
+    ``cancelled``: it was cancelled, by `DisconnectMiddleware` or by the server.  ``overran``: it
+    still ran after `patience` seconds; or the middleware says so (`DisconnectReport.outcome`).
+    ``ignored``: the middleware was not to cancel it.  ``finished``: it ended by itself, neither
+    told nor cancelled; an app without the middleware that does not listen worked for nobody until
+    then.  ``uncalled``: the server never called it (daphne waits for the whole body).
     """
     status: int | None
     """The response's status, if it had started while the client was there."""
@@ -45,4 +45,5 @@ class Result:
     exception: Exception | None
     """What the app raised to its server."""
     report: DisconnectReport | None = field(repr=False)
-    """What `DisconnectMiddleware` reports, if one guards the app and the client left too early."""
+    """What `DisconnectMiddleware` reports, if one guards the app, and the client left too early or
+    the deadline passed."""

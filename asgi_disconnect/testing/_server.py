@@ -6,19 +6,16 @@ middleware tells it (contract §3).
 
 from collections import deque
 from collections.abc import Callable, Iterable
-from typing import Any, Final
+from typing import Any
 
 import anyio
 from anyio.lowlevel import checkpoint
 
 from .._exchange.response import COMPLETE, NOT_STARTED, Response, advance
-from .._report import DisconnectReport
+from .._report import PLAYED, DisconnectReport, Reported
 from .._types import App, Message, Scope
 from ._behaviours import Behaviour
 from ._result import Outcome, Result
-
-KEY: Final = "asgi_disconnect.testing"
-"""The key of the scope, by which a report is known to be of an exchange."""
 
 
 class PlayedServer:
@@ -26,7 +23,7 @@ class PlayedServer:
 
     def __init__(self, behaviour: Behaviour, scope: Scope) -> None:
         self.behaviour = behaviour
-        self.scope: Scope = {**scope, KEY: self}
+        self.scope: Scope = {**scope, PLAYED: self}
         self.sent: list[Message] = []
         """What the app sent while the client was there."""
         self.called: bool = False
@@ -53,6 +50,8 @@ class PlayedServer:
         self.send_error: OSError | None = None
         self.exception: Exception | None = None
         self.report: DisconnectReport | None = None
+        self.exchange: Reported | None = None
+        """What a `DisconnectMiddleware` makes of this, as long as the app runs."""
         self.app_scope: anyio.CancelScope = anyio.CancelScope()
         self._unread: deque[Message] = deque()
         self._said = False
@@ -230,6 +229,7 @@ class PlayedServer:
                 await self._call(app)
         finally:
             self.ended = True
+            self.exchange = None
             self._ended_at = anyio.current_time()
             self._changed()
 
@@ -253,7 +253,7 @@ class PlayedServer:
 
     def observe(self, report: DisconnectReport) -> None:
         """Hear of a report that a `DisconnectMiddleware` makes, wherever in the app it stands."""
-        if report.scope.get(KEY) is self:
+        if report.scope.get(PLAYED) is self:
             self.report = report
 
     @property
