@@ -51,6 +51,10 @@ class Configuration:
     """A poll, a `receive()` in a scope that is cancelled already, hears of a disconnect."""
     answers_for_silent_app: bool = True
     """An app that returns without a response makes a 500, instead of a client that hangs."""
+    cuts_off: bool = True
+    """A response that the app does not end is cut off; else its client hears nothing of that."""
+    heeds_close: bool = True
+    """The connection is closed when the app's response says ``connection: close``."""
     spec_version: str | None = "2.3"
     extensions: tuple[str, ...] | None = None
     state: bool = True
@@ -159,6 +163,8 @@ CONFIGURATIONS = (
         sees_past_pipelined=True,
         sees_past_pipelined_late=True,
         answers_for_silent_app=False,
+        cuts_off=False,
+        heeds_close=False,
         spec_version=None,
         state=False,
         sigterm="cancels",

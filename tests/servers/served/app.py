@@ -45,6 +45,15 @@ class Journal:
             self._waiting[key] = functools.partial(_call_soon(), opened.set)
         await opened.wait()
 
+    def gate_in_thread(self, key):
+        """The same for a thread, which nobody can cancel."""
+        opened = threading.Event()
+        with self._lock:
+            if key in self._open_gates:
+                opened.set()
+            self._waiting[key] = opened.set
+        opened.wait(20)
+
     def _listen(self):
         with self._socket.makefile() as lines:
             for line in lines:
@@ -175,6 +184,16 @@ async def stream(request):
     await request.work()
     await request.send({"type": "http.response.body", "body": b"last"})
     request.tell("finished")
+
+
+async def thread(request):
+    """Works in a thread."""
+    request.tell("working")
+    try:
+        await anyio.to_thread.run_sync(journal().gate_in_thread, request.key)
+    finally:
+        request.tell("thread ended")
+    await request.respond()
 
 
 async def pour(request):
@@ -380,6 +399,7 @@ HANDLERS = {
         slow,
         slow_background,
         stream,
+        thread,
         unread,
     )
 }
@@ -402,6 +422,7 @@ MODES = {
     "bare": handlers,
     "guarded": guarded,
     "impatient": DisconnectMiddleware(handlers, grace=0.05),
+    "deadline": DisconnectMiddleware(handlers, deadline=0.25),
 }
 
 
