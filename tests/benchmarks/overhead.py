@@ -4,9 +4,11 @@
                                          [--before CHECKOUT]
 
 In process, without a socket: see `scripted`; on asyncio and, if it is there, uvloop.  How the
-figures come about stands in `rounds`, who takes part in `contenders`.  `--check` ends with status 1
-if ours costs more than the share of the others' that `LIMITS` allows.  `--before` compares it with
-itself as well, as it is in another checkout (`git worktree add` makes one of an older commit).
+figures come about stands in `rounds`, who takes part in `contenders`; and ours takes part a second
+time, with a deadline.  `--check` ends with status 1 if ours costs more than the share of the
+others' that `LIMITS` allows, or with a deadline more than `MOST_FOR_DEADLINE` more.  `--before`
+compares it with itself as well, as it is in another checkout (`git worktree add` makes one of an
+older commit).
 """
 
 import argparse
@@ -25,9 +27,15 @@ from contenders import BEFORE, FASTAPI_DISCONNECT, OURS, TASK_GROUP, contenders,
 from rounds import Interleaved, Timings, ratio, ratio_of_minima
 from scripted import all_at_once, never_suspends, one_by_one, suspends_once, takes_20_ms
 
+from asgi_disconnect import DisconnectMiddleware
+
 BARE = "bare app"
 LIMITS = {FASTAPI_DISCONNECT: 0.45, TASK_GROUP: 0.25}
 """The most that ours may add, as a share of what the other adds, where a handler is quick."""
+
+WITH_DEADLINE = f"{OURS}, deadline=30"
+MOST_FOR_DEADLINE = 0.5
+"""Microseconds."""
 
 HANDLERS: dict[str, tuple[Any, Any, int]] = {
     "never suspends": (never_suspends, one_by_one, 200),
@@ -100,6 +108,8 @@ def table(timings: dict[str, Timings]) -> list[dict[str, Any]]:
         if name in LIMITS or name == BEFORE:
             line["ratio"] = ratio(timings[OURS], mine, bare)
             line["ratio_of_minima"] = ratio_of_minima(timings[OURS], mine, bare)
+        if name == WITH_DEADLINE:
+            line["more_than_ours"] = mine.added_median(timings[OURS])
         if name == BARE:
             line["median"] = line["minimum"] = min(bare.rounds)
         lines.append(line)
@@ -115,6 +125,8 @@ def show(case: tuple[str, str], lines: list[dict[str, Any]]) -> None:
         text = f"{name:28}{line['median']:>{sign}9.1f}{line['minimum']:>{sign}9.1f}"
         if "ratio" in line:
             text += f"{line['ratio']:>12.2f}{line['ratio_of_minima']:>11.2f}"
+        if "more_than_ours" in line:
+            text += f"   {line['more_than_ours']:+.2f} to ours"
         print(text)
 
 
@@ -129,6 +141,11 @@ def excesses(tables: dict[tuple[str, str], list[dict[str, Any]]]) -> list[str]:
                     f"{loop}, handler {handler}: {line['ratio']:.3f} of what {line['name']} adds,"
                     f" more than {limit}"
                 )
+            if line["name"] == WITH_DEADLINE and line["more_than_ours"] > MOST_FOR_DEADLINE:
+                found.append(
+                    f"{loop}, handler {handler}: {line['more_than_ours']:.2f} µs more with a"
+                    f" deadline, more than {MOST_FOR_DEADLINE}"
+                )
     return found
 
 
@@ -142,6 +159,7 @@ def main() -> int:
     options = parser.parse_args()
     rounds = options.rounds or (2 if options.quick else 40)
     wraps: dict[str, Callable[[Any], Any]] = {BARE: lambda app: app, **contenders()}
+    wraps[WITH_DEADLINE] = functools.partial(DisconnectMiddleware, deadline=30.0)
     if options.before:
         wraps[BEFORE] = ours_before(options.before)
     environment = versions()
@@ -156,7 +174,10 @@ def main() -> int:
         print(f"over the limit: {sentence}")
     if not over:
         limits = " and ".join(f"{limit} of what {name} adds" for name, limit in LIMITS.items())
-        print(f"within the limits of the quick handlers, {limits}")
+        print(
+            f"within the limits of the quick handlers, {limits}, and {MOST_FOR_DEADLINE} µs more"
+            " with a deadline"
+        )
     if sys.version_info < (3, 12):
         print(f"{FASTAPI_DISCONNECT} needs Python 3.12 and was not compared")
     if options.json:

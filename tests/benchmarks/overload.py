@@ -4,6 +4,7 @@ No clock, no sockets: the events of the requests are gone through in the order o
 """
 
 import heapq
+import math
 import random
 from collections import deque
 from dataclasses import dataclass
@@ -12,6 +13,8 @@ PERMITS = 20
 """How many requests can be worked on at once."""
 WORK = 1.0
 """Seconds for which each holds its permit."""
+WORTH_BEGINNING = 1.2 * WORK
+"""Seconds without which a handler that looks at what is left does not begin."""
 
 
 @dataclass(frozen=True)
@@ -45,11 +48,15 @@ def requests(seconds: float, per_second: float, patience: float, seed: int) -> l
     return sorted(found, key=lambda request: request.made)
 
 
-def simulate(load: list[Request], *, cancel: bool) -> list[float]:
+def simulate(
+    load: list[Request], *, cancel: bool, deadline: float | None = None, looks: bool = False
+) -> list[float]:
     """When which useful response is complete: first come, first served.
 
     With `cancel`, a request whose client has left gives its place in the queue and its permit up
-    at that very moment; without, it goes on as if nothing had happened.
+    at that very moment; without, it goes on as if nothing had happened.  With `deadline` it gives
+    both up so many seconds after it was made; one that `looks` does not begin when too little of
+    them is left.
     """
     free = PERMITS
     waiting: deque[int] = deque()
@@ -60,6 +67,8 @@ def simulate(load: list[Request], *, cancel: bool) -> list[float]:
     events = [(request.made, 1, "made", number) for number, request in enumerate(load)]
     if cancel:
         events += [(request.left, 0, "left", number) for number, request in enumerate(load)]
+    if deadline is not None:
+        events += [(one.made + deadline, 0, "late", number) for number, one in enumerate(load)]
     heapq.heapify(events)
     while events:
         now, _, event, number = heapq.heappop(events)
@@ -75,6 +84,9 @@ def simulate(load: list[Request], *, cancel: bool) -> list[float]:
                 useful.append(now)
         while free and waiting:
             following = waiting.popleft()
+            left = math.inf if deadline is None else load[following].made + deadline - now
+            if looks and left < WORTH_BEGINNING:
+                ended.add(following)
             if following not in ended:
                 free -= 1
                 begun.add(following)

@@ -54,7 +54,14 @@ def goodput(found: Any, theme: Theme) -> Figure:
     """Useful responses per second, over time."""
     patiences = list(dict.fromkeys(line["patience"] for line in found["lines"]))
     figure, panels = pyplot.subplots(1, len(patiences), figsize=(WIDTH, 3.2), sharey=True)
-    names = [UNWRAPPED, OURS, IDEAL]
+    labels = {
+        UNWRAPPED: "without",
+        OURS: "with asgi_disconnect",
+        IDEAL: "ideal cancellation (simulated)",
+        "deadline=10": "with deadline=10",
+        "and it looks": "and a handler that looks at remaining()",
+    }
+    names = list(labels)
     for panel, patience in zip(panels, patiences, strict=True):
         for line in found["lines"]:
             if line["patience"] != patience:
@@ -68,17 +75,15 @@ def goodput(found: Any, theme: Theme) -> Figure:
                 linestyle=(0, (2, 2)) if ideal else "-",
                 linewidth=1.6 if ideal else 2.4,
                 zorder=3 if ideal else 2,
-                label={UNWRAPPED: "without", OURS: "with asgi_disconnect"}.get(
-                    line["name"], "ideal cancellation (simulated)"
-                ),
+                label=labels[line["name"]],
             )
-        panel.set_title(f"the patient clients {patience}")
-        panel.set_xlabel("seconds under twice the load that can be done")
+        panel.set_title("the patient " + patience.replace(", ", ",\n"), fontsize=9.5)
+        panel.set_xlabel("seconds under twice the load", fontsize=9.5)
         panel.set_ylim(0, 22)
         panel.set_xlim(0, found["seconds"])
         panel.yaxis.grid(True)
     panels[0].set_ylabel("useful responses per second")
-    _legend_above(figure, panels[0])
+    _legend_above(figure, panels[-1])  # which has them all
     return figure
 
 
@@ -221,7 +226,11 @@ def _listed(panels: Any) -> list[Axes]:
 def _legend_above(figure: Figure, panel: Axes) -> None:
     handles, labels = panel.get_legend_handles_labels()
     figure.legend(
-        handles, labels, loc="outside upper center", ncols=len(labels), frameon=False, fontsize=9.5
+        *(handles, labels),
+        loc="outside upper center",
+        ncols=len(labels) if len(labels) < 5 else 3,
+        frameon=False,
+        fontsize=9.5,
     )
 
 
