@@ -143,6 +143,7 @@ CONFIGURATIONS = (
         graceful=("--graceful-timeout", "1"),
         http2=True,
         repeats_disconnect=False,
+        cuts_off=False,
         send_waits_when_gone=True,
         spec_version="2.1",
         extensions=(
