@@ -34,13 +34,14 @@ async def has_a_callback(scope: Any, receive: Any, send: Any) -> None:
 @pytest.mark.parametrize("app", [waits, has_a_callback])
 @pytest.mark.parametrize("turns", [0, 1, 2, 20])
 @pytest.mark.parametrize("spilled", [True, False])
+@pytest.mark.parametrize("deadline", [None, 1000])
 async def test_a_coroutine_that_is_closed_in_another_context(
-    app: Any, turns: int, spilled: bool, caplog: pytest.LogCaptureFixture
+    app: Any, turns: int, spilled: bool, deadline: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     """As the interpreter does with what nobody refers to any more."""
     caplog.set_level(logging.DEBUG)
     server = Server(*[piece(bytes(100_000)) for _ in range(5)] if spilled else [REQUEST])
-    middleware = DisconnectMiddleware(app, watch_after=0, max_memory=10_000)
+    middleware = DisconnectMiddleware(app, watch_after=0, max_memory=10_000, deadline=deadline)
     others = asyncio.all_tasks()
     coroutine: Any = middleware(http_scope(server=server), server.receive, server.send)
     coroutine.send(None)  # to its first await; a task would go on from here
@@ -57,14 +58,15 @@ async def test_a_coroutine_that_is_closed_in_another_context(
 
 
 @pytest.mark.parametrize("app", [waits, has_a_callback])
+@pytest.mark.parametrize("deadline", [None, 1000])
 def test_a_loop_that_is_dropped_with_requests_in_it(
-    app: Any, caplog: pytest.LogCaptureFixture
+    app: Any, deadline: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     """What asyncio says of tasks that it loses, it says of an app unguarded as well."""
 
     async def serve() -> None:
         server = Server(REQUEST)
-        middleware = DisconnectMiddleware(app, watch_after=0)
+        middleware = DisconnectMiddleware(app, watch_after=0, deadline=deadline)
         scope = http_scope(server=server)
         serving.append(asyncio.ensure_future(middleware(scope, server.receive, server.send)))
         await ticks(20)
