@@ -173,7 +173,9 @@ class Departure:
         self.overran = told
         self.cancelled = True
         self._cancel_groups_once()
-        await guard.cancel_app()
+        if not await guard.cancel_app(unless=self._is_called_off):
+            self.cancelled = self.overran = False
+            return
         await anyio.sleep(options.cleanup_timeout)
         self.overran = True
         await guard.cancel_for_good()
@@ -185,6 +187,10 @@ class Departure:
             grace = self._options.grace
             await anyio.sleep(min(grace, SEND_ERROR_GRACE) if by_error else grace)
         return True
+
+    def _is_called_off(self) -> bool:
+        """Whether the app must not be cancelled any more, if that has not reached it yet."""
+        return False
 
     # What a handle asks for
 

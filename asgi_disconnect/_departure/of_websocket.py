@@ -25,6 +25,9 @@ class WebSocketDeparture(Departure):
         """
         return self.cause is not None and self._options.cancel and not self.ignored
 
+    def _is_called_off(self) -> bool:
+        return self.told
+
     async def _outlasts_grace(self, exchange: Departing, *, told: bool) -> bool:
         if not told:
             await anyio.sleep(self._options.grace)

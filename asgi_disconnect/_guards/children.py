@@ -15,8 +15,6 @@ from .records import suppress_destroyed_warning
 _TICKS_TO_END: Final = 10
 """Turns of the loop that a hook or a callback has to end, once it has been cut short."""
 
-_CAN_BE_EAGER: Final = sys.version_info >= (3, 12)
-
 Tasks = tuple["asyncio.Task[None]", ...]
 
 _left_behind: Final[set["asyncio.Task[None]"]] = set()
@@ -65,10 +63,7 @@ class Children:
     def start(self, coroutine: Coroutine[Any, Any, None], *, finish: bool, eager: bool) -> None:
         """Run `coroutine` until the app ends, or, with `finish`, to its own end."""
         loop = self._guard.loop
-        if eager and _CAN_BE_EAGER and loop.get_task_factory() is None:
-            child = asyncio.Task(coroutine, loop=loop, eager_start=True)
-        else:
-            child = loop.create_task(coroutine)
+        child = _start_eagerly(coroutine, loop) if eager else loop.create_task(coroutine)
         if finish:
             self._finishing = (*_not_done(self._finishing), child)
         else:
@@ -173,3 +168,12 @@ def _are_done(children: Tasks) -> bool:
 
 def _not_done(children: Tasks) -> Tasks:
     return tuple(child for child in children if not child.done()) if children else children
+
+
+def _start_eagerly(
+    coroutine: Coroutine[Any, Any, None], loop: asyncio.AbstractEventLoop
+) -> "asyncio.Task[None]":
+    """Take the first step of `coroutine` now, unless the loop makes tasks of its own kind."""
+    if sys.version_info >= (3, 12) and loop.get_task_factory() is None:
+        return asyncio.Task(coroutine, loop=loop, eager_start=True)
+    return loop.create_task(coroutine)

@@ -17,6 +17,7 @@ from typing import Any, Final
 from . import records, try_out
 from .groups import PATIENCE, SparedTasks
 from .on_asyncio import TICKS_OF_A_BUSY_APP, AsyncioGuard
+from .protocol import never
 
 _OURS: Final = "the client has left"
 """What is said with a cancellation of ours."""
@@ -32,6 +33,7 @@ class FastGuard(AsyncioGuard):
         "_patient_until",
         "_reached",
         "_seen_foreign",
+        "_unless",
     )
 
     def __init__(self, task: "asyncio.Task[Any]", loop: asyncio.AbstractEventLoop) -> None:
@@ -57,20 +59,25 @@ class FastGuard(AsyncioGuard):
                 return
             before = now
 
-    async def cancel_app(self) -> None:
+    async def cancel_app(self, *, unless: Callable[[], bool] = never) -> bool:
         """Cancel the app once, and return when that has been done.
 
         Where it is inside a shield of its own, or about to be given what it has waited for, which
-        would be lost, it is cancelled later.
+        would be lost, it is cancelled later.  False if `unless` has become true before that.
         """
         self._reached = asyncio.Event()
+        self._unless = unless
         self._patient_until = self.loop.time() + PATIENCE
         self._cancel_when_still()
         await self._reached.wait()
+        return not self._unless()
 
     def _cancel_when_still(self, _: object = None) -> None:
         """Cancel the app, or look again when it has run: neither can change before that."""
-        if self._ended or not self._is_to_be_cancelled():
+        if self._ended or self._reached is None or self._reached.is_set():
+            return
+        if self._unless():
+            self._reached.set()
             return
         busy = records.is_about_to_run(self.task) and self.loop.time() < self._patient_until
         if busy or records.is_shielded(self.task, self._outside):
@@ -79,11 +86,12 @@ class FastGuard(AsyncioGuard):
             self._cancel()
 
     def _is_to_be_cancelled(self) -> bool:
-        return self._reached is not None and not self._reached.is_set()
+        return self._reached is not None and not self._reached.is_set() and not self._unless()
 
     def _cancel(self) -> None:
         assert self._reached is not None
         self._reached.set()
+        self._unless = never  # it is too late to call it off
         self._own_cancellations += 1
         self.task.cancel(_OURS)
         self._follow_app()

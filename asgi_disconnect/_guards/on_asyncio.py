@@ -21,7 +21,7 @@ from .._types import App, Scope
 from .children import Children
 from .clock import start_clock
 from .interruptible import InterruptibleOnAsyncio, InterruptibleReceive
-from .protocol import Guarded
+from .protocol import Guarded, never
 
 logger: logging.Logger = logging.getLogger("asgi_disconnect")
 
@@ -160,8 +160,11 @@ class AsyncioGuard:
         """
         raise NotImplementedError
 
-    async def cancel_app(self) -> None:
-        """Cancel the app once, outside its shields, and return when that has been done."""
+    async def cancel_app(self, *, unless: Callable[[], bool] = never) -> bool:
+        """Cancel the app once, outside its shields, and return when that has been done.
+
+        False if `unless` has become true before that.
+        """
         raise NotImplementedError
 
     async def cancel_for_good(self) -> None:

@@ -17,7 +17,7 @@ from anyio.lowlevel import checkpoint
 
 from .._types import App, Scope
 from .interruptible import InterruptibleOnTrio, InterruptibleReceive
-from .protocol import Guarded
+from .protocol import Guarded, never
 
 logger: logging.Logger = logging.getLogger("asgi_disconnect")
 
@@ -165,9 +165,12 @@ class TrioGuard:
     async def app_waits(self) -> None:
         """Nothing is to be waited for."""
 
-    async def cancel_app(self) -> None:
+    async def cancel_app(self, *, unless: Callable[[], bool] = never) -> bool:
         """Cancel the app, at each of its checkpoints from now on; cleanup shields itself."""
+        if unless():
+            return False
         self._app_scope.cancel()
+        return True
 
     async def cancel_for_good(self) -> None:
         """It has been so from the start."""

@@ -10,6 +10,11 @@ from .._types import App, Message, Scope
 from .interruptible import InterruptibleReceive
 
 
+def never() -> bool:
+    """False."""
+    return False
+
+
 class Guarded(Protocol):
     """An exchange, as far as its guard knows it."""
 
@@ -74,8 +79,12 @@ class Guard(Protocol):
     async def app_waits(self) -> None:
         """Return when the app has stood still for a tick, or after some."""
 
-    async def cancel_app(self) -> None:
-        """Cancel the app, once where that can be had, and return when it has been reached."""
+    async def cancel_app(self, *, unless: Callable[[], bool] = never) -> bool:
+        """Cancel the app, once where that can be had, and return when it has been reached.
+
+        False if `unless` has become true before that, and the app goes on.
+        """
+        ...
 
     async def cancel_for_good(self) -> None:
         """Cancel the app at every await from now on, until it ends."""

@@ -21,7 +21,7 @@ import anyio
 from .._types import App, Receive, Scope, Send
 from .groups import PATIENCE
 from .on_asyncio import TICKS_OF_A_BUSY_APP, AsyncioGuard
-from .protocol import Guarded
+from .protocol import Guarded, never
 
 _OURS: Final = "the client has left, and the app is never still"
 
@@ -35,7 +35,7 @@ _PAUSES: Final = (0.0, 0.0, 0.001, 0.002, 0.005, 0.01, 0.02)
 class ReferenceGuard(AsyncioGuard):
     """Runs one app between two cancel scopes."""
 
-    __slots__ = ("_info", "_inner", "_outer", "_taken_back", "_to_be_cancelled")
+    __slots__ = ("_info", "_inner", "_outer", "_taken_back", "_to_be_cancelled", "_unless")
 
     def __init__(self, task: "asyncio.Task[Any]", loop: asyncio.AbstractEventLoop) -> None:
         super().__init__(task, loop)
@@ -63,8 +63,11 @@ class ReferenceGuard(AsyncioGuard):
                 return
             before = now
 
-    async def cancel_app(self) -> None:
+    async def cancel_app(self, *, unless: Callable[[], bool] = never) -> bool:
         """Cancel the app once, outside its shields, and return when that has been done."""
+        if unless():
+            return False
+        self._unless = unless
         self._to_be_cancelled = True
         before = self.task.cancelling()
         self._outer.cancel()
@@ -76,9 +79,13 @@ class ReferenceGuard(AsyncioGuard):
         while self._to_be_cancelled:
             pause = next(pauses, pause)
             await asyncio.sleep(pause)
+            if unless() and self._to_be_cancelled:
+                self._to_be_cancelled = False
+                return False
             if self._to_be_cancelled:  # and was not reached in `checkpoint`
                 self._try_again(patient=self.loop.time() < patient_until)
         await self._see_whether_it_is_taken_back()
+        return True
 
     async def _see_whether_it_is_taken_back(self) -> None:
         """asyncio lets an app take a cancellation back, mostly as soon as it comes, and go on."""
@@ -100,7 +107,8 @@ class ReferenceGuard(AsyncioGuard):
 
     async def checkpoint(self) -> None:
         """Called by the app itself: be reached here by a cancellation that has not reached it."""
-        if not self._to_be_cancelled or asyncio.current_task() is not self.task:
+        due = self._to_be_cancelled and not self._unless()
+        if not due or asyncio.current_task() is not self.task:
             await asyncio.sleep(0)
             return
         self._inner.shield = False

@@ -8,6 +8,7 @@ from anyio.lowlevel import checkpoint
 
 from asgi_disconnect import DisconnectReport, current_disconnect
 
+from ...backends import only_asyncio
 from ..scripted import HUNG, ticks
 from .connections import ACCEPT, CLOSE, GONE, PUSH, WebSocketServer, text, websocket_scope
 
@@ -387,3 +388,25 @@ async def test_bytes_are_counted_in_both_directions() -> None:
     (report,) = reports
     assert (report.bytes_received, report.bytes_sent) == (6, 6)
     assert report.scope["path"] == "/prices"
+
+
+@only_asyncio
+async def test_an_app_that_hears_of_it_as_it_is_about_to_be_cancelled_is_not() -> None:
+    """It was about to run when its grace was over, and comes back to listen in that very step."""
+    server, events, reports = WebSocketServer(), [], []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await receive()
+        await send(ACCEPT)
+        server.give(text("the last"), GONE)
+        await current_disconnect().wait()
+        with anyio.CancelScope(shield=True):  # in which no cancellation comes
+            await anyio.sleep(0.03)
+        assert (await receive())["text"] == "the last"
+        assert await receive() is GONE
+        await anyio.sleep(0.01)
+        events.append("billed")
+
+    await server.run(app, on_disconnect=reports.append)
+    assert events == ["billed"]
+    assert [report.outcome for report in reports] == ["told"]
