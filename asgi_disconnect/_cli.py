@@ -4,18 +4,27 @@ Nothing optional is imported here, so ``--help`` works where no server is instal
 """
 
 import argparse
+import math
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import NoReturn
 
 from . import __version__
 
 AddParser = Callable[..., argparse.ArgumentParser]
 
 
+class _Parser(argparse.ArgumentParser):
+    """Says what is wrong in one line."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: error: {message} (--help says more)\n")
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one subcommand and return the process's exit status."""
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="python -m asgi_disconnect",
         description="Stops the work of ASGI applications whose clients have left.",
     )
@@ -42,7 +51,9 @@ def _add_demo(add_parser: AddParser) -> None:
     parser.add_argument(
         "--page", action="store_true", help="serve a page instead, on which you are the client"
     )
-    parser.add_argument("--port", type=int, help="the port of the page (default: 8642, if free)")
+    parser.add_argument(
+        "--port", type=_port_or_any, help="the port of the page (default: 8642, if free)"
+    )
     parser.set_defaults(run=_demo)
 
 
@@ -90,14 +101,34 @@ def _add_check(add_parser: AddParser) -> None:
     )
     parser.add_argument(
         "--patience",
-        type=float,
+        type=_seconds,
         default=5.0,
         metavar="SECONDS",
         help="how long to watch an app that runs on (default: 5)",
     )
-    parser.add_argument("--port", type=int, help="the first port to use (default: free ones)")
+    parser.add_argument("--port", type=_port, help="the first port to use (default: free ones)")
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
     parser.set_defaults(run=_check)
+
+
+def _port(text: str) -> int:
+    if not text.isdecimal() or not 0 < int(text) < 65536:
+        raise argparse.ArgumentTypeError(f"{text!r} is no port: 1 to 65535")
+    return int(text)
+
+
+def _port_or_any(text: str) -> int:
+    return 0 if text == "0" else _port(text)
+
+
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0.0
+    if not 0 < seconds < math.inf:
+        raise argparse.ArgumentTypeError(f"{text!r} is no time to wait: more than 0 seconds")
+    return seconds
 
 
 def _path(text: str) -> str:

@@ -81,7 +81,8 @@ def test_a_body_that_cannot_be_read_is_said(
         *(("--path", path) for path in ("slow", "/caf\xe9", "/a b", "/a\r\n")),
         *(("--header", header) for header in ("name", ": value", "a: b\r\nc: d")),
         ("--server", "apache"),
-        ("--patience", "long"),
+        *(("--patience", patience) for patience in ("long", "-1", "0", "inf", "nan")),
+        *(("--port", port) for port in ("0", "99999", "-1", "http")),
     ],
 )
 def test_what_no_request_can_have_is_refused(
@@ -90,8 +91,21 @@ def test_what_no_request_can_have_is_refused(
     with pytest.raises(SystemExit) as exit:
         cli.main(["check", "main:app", option, value])
     assert exit.value.code == 2
-    assert option in capsys.readouterr().err
+    (line,) = capsys.readouterr().err.splitlines()
+    assert option in line
     assert wanted == []
+
+
+@pytest.mark.parametrize("port", ["99999", "-1", "http"])
+def test_a_port_that_is_none_is_refused_by_the_demo_too(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], port: str
+) -> None:
+    monkeypatch.setattr(live, "run", lambda port: pytest.fail("it is served"))
+    with pytest.raises(SystemExit) as exit:
+        cli.main(["demo", "--page", "--port", port])
+    assert exit.value.code == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "--port" in line
 
 
 def test_the_demo_is_measured_or_a_page(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -99,6 +113,7 @@ def test_the_demo_is_measured_or_a_page(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr(live, "run", lambda port: port)
     assert cli.main(["demo"]) == 3
     assert cli.main(["demo", "--page", "--port", "9001"]) == 9001
+    assert cli.main(["demo", "--page", "--port", "0"]) == 0  # any that is free
 
 
 def test_control_c_ends_it_as_a_shell_expects(monkeypatch: pytest.MonkeyPatch) -> None:

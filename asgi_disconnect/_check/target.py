@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any, cast
 
+from .._application import as_single_callable
 from .._middleware import DisconnectMiddleware
 
 # Where middlewares keep the app that they wrap.
@@ -79,13 +80,50 @@ def load(where: str, folder: str, *, factory: bool = False) -> Any:
             raise CannotLoad(f"{module_name} has no {name!r}{known}")
         found = getattr(found, name)
     if factory:
-        try:
-            found = found()
-        except Exception as error:
-            raise CannotLoad(f"{where} cannot be called:\n{traceback.format_exc()}") from error
+        found = _make(where, found)
     if not callable(found):
         raise CannotLoad(f"{where} is no ASGI application: {found!r} cannot be called")
+    if not factory and _is_factory(found):
+        raise CannotLoad(
+            f"{where} does not take scope, receive and send; if it is a function that returns the"
+            " app, say --factory"
+        )
     return found
+
+
+def _make(where: str, factory: Any) -> Any:
+    if not callable(factory):
+        raise CannotLoad(f"{where} cannot be called; is it the app? Then leave --factory out")
+    with contextlib.suppress(TypeError, ValueError):  # its signature cannot be read
+        if not _takes_nothing(inspect.signature(factory)):
+            raise CannotLoad(
+                f"{where} cannot be called without arguments; is it the app? Then leave --factory"
+                " out"
+            )
+    try:
+        return factory()
+    except Exception as error:
+        raise CannotLoad(f"{where} cannot be called:\n{traceback.format_exc()}") from error
+
+
+def _takes_nothing(signature: inspect.Signature) -> bool:
+    try:
+        signature.bind()
+    except TypeError:
+        return False
+    return True
+
+
+def _is_factory(found: Any) -> bool:
+    """Whether it is no app, or takes one argument and does without; ASGI 2 does not."""
+    try:
+        as_single_callable(found)
+    except TypeError:
+        return True
+    if not inspect.isfunction(found):
+        return False
+    signature = inspect.signature(found)
+    return _takes_nothing(signature) and not inspect.iscoroutinefunction(found)
 
 
 def _while_importing(module: str) -> str:

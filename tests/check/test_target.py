@@ -17,6 +17,11 @@ things = Things()
 def app(scope, receive, send): ...
 def make(): return app
 def make_wrong(): raise RuntimeError("no settings")
+def make_with_settings(settings=None): return app
+def double(scope): return app
+class Double:
+    def __init__(self, scope): ...
+    async def __call__(self, receive, send): ...
 number = 3
 """
 
@@ -53,6 +58,22 @@ def test_an_app_is_found_in_a_folder(folder: str) -> None:
 def test_what_is_wrong_is_said(folder: str, where: str, said: str) -> None:
     with pytest.raises(CannotLoad, match=said):
         load(where, folder)
+
+
+@pytest.mark.parametrize("name", ["make", "make_with_settings"])
+def test_a_factory_is_not_taken_for_an_app(folder: str, name: str) -> None:
+    with pytest.raises(CannotLoad, match=r"^checked_module:.*say --factory$"):
+        load(f"checked_module:{name}", folder)
+
+
+def test_an_app_is_not_taken_for_a_factory(folder: str) -> None:
+    with pytest.raises(CannotLoad, match=r"Then leave --factory out$"):
+        load("checked_module:app", folder, factory=True)
+
+
+@pytest.mark.parametrize("name", ["double", "Double"])
+def test_an_asgi_2_application_is_no_factory(folder: str, name: str) -> None:
+    assert callable(load(f"checked_module:{name}", folder))
 
 
 def test_a_factory_that_fails_is_shown(folder: str) -> None:
