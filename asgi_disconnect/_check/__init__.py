@@ -15,11 +15,12 @@ from collections.abc import Generator
 from dataclasses import dataclass, replace
 
 from .findings import Checked, Findings
+from .halves import check_server
+from .request import CannotAsk, Request
 from .running import App, free_port
 from .screen import Progress, as_json, table, verdict
 from .servers import SERVERS, Server
 from .target import Layer, Target
-from .visits import NothingToAbandon, Request, check_server
 
 __all__ = ["App", "Request", "Wanted", "run"]
 
@@ -50,7 +51,8 @@ def run(wanted: Wanted) -> int:
         with _ports(wanted.port, len(servers)) as ports:
             target = _inspect(wanted.app)
             findings = asyncio.run(_check(wanted, servers, ports, target))
-    except (Refused, NothingToAbandon) as error:
+        _require_some(findings, named=bool(wanted.servers))
+    except (Refused, CannotAsk) as error:
         print(f"asgi_disconnect check: {error}", file=sys.stderr)
         return 2
     if wanted.as_json:
@@ -59,7 +61,16 @@ def run(wanted: Wanted) -> int:
         print(table(findings))
         print()
         print(verdict(findings))
+    if not findings.found_out:
+        return 2
     return 0 if findings.sound else 1
+
+
+def _require_some(findings: Findings, *, named: bool) -> None:
+    """Raise `CannotAsk` if no server shows anything, or one does not that was asked for by name."""
+    unasked = [each.unasked for each in findings.servers if each.unasked is not None]
+    if unasked and (named or len(unasked) == len(findings.servers)):
+        raise CannotAsk(unasked[0])
 
 
 async def _check(
@@ -125,6 +136,10 @@ def _ports(first: int | None, count: int) -> Generator[list[int]]:
             yield [stack.enter_context(free_port()) for _ in range(count)]
         return
     ports = list(range(first, first + count))
+    if ports[-1] > 65535:
+        raise Refused(
+            f"there are no {count} ports from {first} on; without --port free ones are found"
+        )
     for port in ports:
         with contextlib.closing(socket.socket()) as trial:
             if trial.connect_ex(("127.0.0.1", port)) == 0:

@@ -1,5 +1,6 @@
 """What was found, and what of it is not as it should be."""
 
+import math
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
@@ -10,6 +11,9 @@ Moment = Literal["mid-upload", "before response", "during response", "after resp
 
 SOON: Final = 0.05
 """Seconds within which an app that was neither told nor cancelled may just have ended by itself."""
+
+WHILE: Final = 0.5
+"""Seconds that an app may take to end before it is asked where it stands."""
 
 
 @dataclass(frozen=True)
@@ -27,6 +31,20 @@ class Departure:
     """Seconds from the departure to the app's end; None if it still ran when we stopped looking."""
     cut_short: bool = False
     """It had begun to clean up, or to work in the background, and was cancelled in that."""
+    cut_off: tuple[str, ...] = ()
+    """The functions whose cleanup was cut off, and where."""
+    swallowed: tuple[str, ...] = ()
+    """The functions that caught their cancellation and went on, and where."""
+    thread: str | None = None
+    """What runs in a thread that the app waits for."""
+    blocked: str | None = None
+    """Where the event loop is held up."""
+    at: str | None = None
+    """What the app does, if it does not end."""
+    time_left: tuple[str, float] | None = None
+    """The option that gives it time to end, and how many seconds."""
+    by_a2wsgi: bool = False
+    """It was a2wsgi that was cancelled, and not what it runs."""
 
     @property
     def background(self) -> bool:
@@ -59,8 +77,21 @@ class Checked:
     """What was seen to keep the disconnect from it: mostly one layer."""
     error: str | None = None
     """Why nothing was found."""
+    unasked: str | None = None
+    """Why nothing could be seen there; it is not held against the app where others show it."""
     warning: str | None = None
     """What this version does that no check shows; it is not held against the app."""
+
+    @property
+    def logs_more(self) -> int:
+        """How many more lines than without the middleware; 0 or less if there are not."""
+        return len(self.guarded.logged) - len(self.without.logged)
+
+    @property
+    def _new_line(self) -> str:
+        lines = self.guarded.logged
+        new = [line for line in lines if line not in self.without.logged]
+        return (new or lines)[-1]
 
     def shortcomings(self, patience: float) -> list[str]:
         """What should not be so with the middleware."""
@@ -72,9 +103,9 @@ class Checked:
             complaint = _complaint(departure, before.get(departure.moment), patience)
             if complaint is not None:
                 found.append(f"{departure.moment}: {complaint}")
-        new = len(self.guarded.logged) - len(self.without.logged)
+        new = self.logs_more
         if new > 0:
-            found.append(f"{new} more lines logged than without: {self.guarded.logged[-1][:200]}")
+            found.append(f"{new} more lines logged than without: {self._new_line[:200]}")
         left = self.guarded.left_over or ()
         if len(left) > len(self.without.left_over or ()):
             found.append(f"tasks left over: {', '.join(left)}")
@@ -87,15 +118,46 @@ def _complaint(departure: Departure, without: Departure | None, patience: float)
     if departure.background:
         spoilt = departure.cut_short and not (without is not None and without.cut_short)
         return "the background work was cut short" if spoilt else None
-    if not (departure.told or departure.cancelled) and (
-        departure.ran_on is None or departure.ran_on > SOON
-    ):
+    if departure.cut_off:
+        return f"cleanup was cut off in {' and in '.join(departure.cut_off)}{_reason(departure)}"
+    if departure.by_a2wsgi:
+        return (
+            "a2wsgi is cancelled and its thread runs on, one that streams for ever: leave its"
+            " paths out by only=, or use asgiref's WsgiToAsgi"
+        )
+    ran_on, runs = departure.ran_on, f"the app still ran {patience:g} s later"
+    long = runs if ran_on is None else f"the app ran on for {ran_on:.1f} s"
+    if departure.blocked is not None:
+        return f"{long}, and blocks the event loop in {departure.blocked}"
+    if departure.swallowed and (ran_on is None or ran_on > WHILE):
+        return f"{' and '.join(departure.swallowed)} swallowed the cancellation, and {long}"
+    if departure.thread is not None and (ran_on is None or ran_on > WHILE):
+        return f"{long}, since it runs in a thread, which cannot be cancelled: {departure.thread}"
+    if not (departure.told or departure.cancelled) and (ran_on is None or ran_on > SOON):
         return "the app was neither told nor cancelled"
-    if departure.ran_on is None:
-        return f"the app still ran {patience:g} s later"
+    if ran_on is None:
+        return runs + _excuse(departure, patience)
     if departure.cut_short:
         return "the app did not end in time, and was cancelled while it cleaned up"
     return None
+
+
+def _reason(departure: Departure) -> str:
+    option, seconds = departure.time_left or ("", 0.0)
+    if option == "cleanup_timeout" and (departure.ran_on or 0.0) >= 0.9 * seconds:
+        return f"; cleanup_timeout is {seconds:g} s"
+    return ""
+
+
+def _excuse(departure: Departure, patience: float) -> str:
+    said = f", in {departure.at}" if departure.at is not None else ""
+    option, seconds = departure.time_left or ("", 0.0)
+    if seconds > patience:
+        said += (
+            f"; but {option} gives it {seconds:g} s to end, which is longer than the patience: see"
+            f" how it ends with --patience {math.ceil(seconds) + 2 if seconds < 1e6 else 'SECONDS'}"
+        )
+    return said
 
 
 @dataclass(frozen=True)
@@ -126,3 +188,8 @@ class Findings:
     def sound(self) -> bool:
         """Everything is as it should be."""
         return not any(server.shortcomings(self.patience) for server in self.servers)
+
+    @property
+    def found_out(self) -> bool:
+        """The app could be asked on some server at least."""
+        return any(server.error is None and server.unasked is None for server in self.servers)

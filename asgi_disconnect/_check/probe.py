@@ -5,13 +5,12 @@ does not see, that says how it is to be served; any other goes to the app untouc
 """
 
 import asyncio
+import contextlib
 import json
 import math
 import os
-import signal
-import socket
+import sys
 import threading
-from pathlib import Path
 from typing import Any, Final
 
 import anyio
@@ -21,84 +20,31 @@ from .._exchange.response import COMPLETE, NOT_STARTED, Response, advance
 from .._middleware import DisconnectMiddleware
 from .._report import DisconnectReport, observers
 from .._types import App, Message, Receive, Scope, Send
+from .events import follow, follow_generators
+from .following import Followed, Follower, followed
+from .inside import look_inside
+from .line import Line
+from .standing import coroutines_of, current_task, standing
 from .target import load
-from .tracing import CALLS, Call, Trace
+from .tracing import CALLS, Trace
 
 HEADER: Final = "x-asgi-disconnect-check"
 ENVIRONMENT: Final = "ASGI_DISCONNECT_CHECK"
 KEY: Final = "asgi_disconnect._check"
-SERVERS: Final = frozenset({"uvicorn", "hypercorn", "daphne", "granian", "gunicorn"})
-
-
-class Line:
-    """The socket to the checking process: JSON, a line each way."""
-
-    def __init__(self, address: str) -> None:
-        host, _, port = address.rpartition(":")
-        self._socket = socket.create_connection((host, int(port)))
-        self._lock = threading.Lock()
-        self.loop: asyncio.AbstractEventLoop | None = None
-        self.trace: Trace | None = None
-        self.calls: list[Call] = []
-        self._before: set[int] = set()
-        threading.Thread(target=self._listen, daemon=True).start()
-
-    def tell(self, request: str, what: str, **more: Any) -> None:
-        """Say what happened; synchronous, so that a task that is being cancelled says it too."""
-        line = json.dumps({"request": request, "what": what, **more}).encode() + b"\n"
-        with self._lock:
-            self._socket.sendall(line)
-
-    def _listen(self) -> None:
-        with self._socket.makefile() as lines:
-            for line in lines:
-                if self.loop is not None:
-                    self.loop.call_soon_threadsafe(self._answer, line.strip())
-        # Whoever started us is gone, however that came: this process and what it belongs to end.
-        if hasattr(os, "killpg"):
-            os.killpg(0, signal.SIGKILL)
-        os._exit(1)
-
-    def _answer(self, question: str) -> None:
-        """``begin``: remember the tasks that there are.  ``hiders``: tell who hid the disconnect
-        from the layers inside it.  Else: tell which tasks there are that there were not."""
-        if question == "hiders":
-            hiders = self.trace.hiders(self.calls) if self.trace is not None else []
-            self.tell(question, "done", hiders=hiders)
-            return
-        tasks = asyncio.all_tasks()
-        if question == "begin":
-            self._before = set(map(id, tasks))
-            self._kept = tasks  # so that no other task gets the identity of one of these
-            self.tell(question, "done")
-        else:
-            left = [task.get_coro() for task in tasks if id(task) not in self._before]
-            names = [_name_of(coroutine) for coroutine in left if not _is_a_servers(coroutine)]
-            self.tell(question, "done", tasks=sorted(names))
-
-
-def _is_a_servers(coroutine: Any) -> bool:
-    """It is the server's own, which it ends in its own time."""
-    code = getattr(coroutine, "cr_code", None)
-    return code is not None and not SERVERS.isdisjoint(Path(code.co_filename).parts)
-
-
-def _name_of(coroutine: Any) -> str:
-    return str(getattr(coroutine, "__qualname__", coroutine))
 
 
 class Probe:
     """The application that the servers are given."""
 
-    def __init__(self, app: Any, line: Line) -> None:
+    def __init__(self, app: Any, line: Line, folder: str = "") -> None:
         self._app = as_single_callable(app)
         self._line = line
+        self._folder = folder
+        self._follower: Follower | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> Any:
-        try:
-            self._line.loop = asyncio.get_running_loop()
-        except RuntimeError:  # trio: whether a task is left cannot be asked there
-            self._line.loop = None
+        if self._follower is None:
+            self._begin()
         if scope.get("type") != "http":
             return await self._app(scope, receive, send)
         wanted = HEADER.encode()
@@ -115,17 +61,37 @@ class Probe:
             "headers": [(name, value) for name, value in headers if name.lower() != wanted],
             KEY: request,
         }
-        return await Visit(request, self._line).serve(self._app, mode, scope, receive, send)
+        visit = Visit(request, self._line, self._folder)
+        return await visit.serve(self._app, mode, scope, receive, send)
+
+    def _begin(self) -> None:
+        """An event loop runs now."""
+        self._follower = Follower(_cancellations)
+        follow(self._follower)
+        follow_generators(self._follower)
+        self._line.loop_thread = threading.get_ident()
+        try:
+            self._line.call_soon = asyncio.get_running_loop().call_soon_threadsafe
+        except RuntimeError:
+            self._line.call_soon = sys.modules["trio"].lowlevel.current_trio_token().run_sync_soon
+
+
+def _cancellations() -> tuple[type[BaseException], ...]:
+    """What a cancelled task raises, with either library."""
+    trio = sys.modules.get("trio")
+    return (asyncio.CancelledError,) if trio is None else (asyncio.CancelledError, trio.Cancelled)
 
 
 class Visit:
     """One request of the check's."""
 
-    def __init__(self, request: str, line: Line) -> None:
+    def __init__(self, request: str, line: Line, folder: str) -> None:
         self._request = request
         self._line = line
         self._response: Response = NOT_STARTED
-        self._told = False
+        self.followed = Followed(self._tell, folder)
+        self._folder = folder
+        self._task: Any = None
 
     async def serve(self, app: App, mode: str, scope: Scope, receive: Receive, send: Send) -> Any:
         """Serve it in the way that was asked for.
@@ -138,16 +104,45 @@ class Visit:
         async def witnessed(scope: Scope, receive: Receive, send: Send) -> Any:
             return await self._witness(app, scope, receive, send)
 
+        receive, send = self._note_departure(receive, send)
         served: App = witnessed
         if mode == "outermost":
             served = DisconnectMiddleware(witnessed)
         elif mode == "idle":
             served = DisconnectMiddleware(witnessed, cancel=False, watch_after=math.inf)
         observers.append(self._report)
+        token = followed.set(self.followed)
         try:
             return await served(scope, receive, send)
         finally:
             observers.remove(self._report)
+            with contextlib.suppress(ValueError):  # it is closed in another context
+                followed.reset(token)
+
+    def _note_departure(self, receive: Receive, send: Send) -> tuple[Receive, Send]:
+        """The server's `receive` and `send`, such that we hear of the departure as they do."""
+
+        async def noted_receive() -> Message:
+            message = await receive()
+            if message.get("type") == "http.disconnect":
+                self.followed.departed = True
+            return message
+
+        async def noted_send(message: Message) -> None:
+            try:
+                await send(message)
+            except OSError as error:
+                self.followed.departed = True
+                self.followed.reasons.append(error)
+                raise
+
+        # The middleware asks whose it is.
+        noted_receive.__self__ = getattr(receive, "__self__", None)  # type: ignore[attr-defined]
+        return noted_receive, noted_send
+
+    def standing(self) -> dict[str, Any]:
+        """Where the app stands."""
+        return standing(coroutines_of(self._task, self.followed), self._folder)
 
     async def _witness(self, app: App, scope: Scope, receive: Receive, send: Send) -> Any:
         async def told_receive() -> Message:
@@ -162,8 +157,11 @@ class Visit:
                 self._tell("started", status=message.get("status"))
             await send(message)
             if before is not COMPLETE and self._response is COMPLETE:
+                self.followed.complete = True
                 self._tell("complete")
 
+        self._task = current_task()
+        self._line.visits[self._request] = self
         self._tell("called")
         how = "returned"
         try:
@@ -175,6 +173,7 @@ class Visit:
             how = f"raised {error!r}"
             raise
         finally:
+            self._line.visits.pop(self._request, None)
             self._tell("ended", how=how)
 
     def _report(self, report: DisconnectReport) -> None:
@@ -187,8 +186,9 @@ class Visit:
 
 def _make() -> Probe:
     settings = json.loads(os.environ[ENVIRONMENT])
+    look_inside()
     app = load(settings["app"], settings["folder"], factory=settings["factory"])
-    return Probe(app, Line(settings["line"]))
+    return Probe(app, Line(settings["line"], settings["folder"]), settings["folder"])
 
 
 if ENVIRONMENT in os.environ:  # a server imports this

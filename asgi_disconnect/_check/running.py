@@ -22,6 +22,7 @@ from .servers import Server
 
 START_LIMIT: Final = 20.0
 STOP_LIMIT: Final = 2.0
+ANSWER_LIMIT: Final = 1.5
 
 COMPLAINT: Final = re.compile(
     r"\b(WARNING|ERROR|CRITICAL)\b|Traceback|Warning:|never awaited|never retrieved"
@@ -139,7 +140,7 @@ class RunningServer:
         self._stories.pop(question, None)
         for line in self._lines:
             line.write(question.encode() + b"\n")
-        await self.wait(question, "done", 1.0)  # on trio no answer comes
+        await self.wait(question, "done", ANSWER_LIMIT)
         return self.story(question).details
 
     def log(self) -> str:

@@ -1,12 +1,14 @@
 """What `check` shows: how far it is, a table of at most 100 columns, or JSON."""
 
 import dataclasses
+import importlib.metadata
 import json
 import sys
 import textwrap
 from typing import Final
 
 from .findings import Checked, Departure, Findings, Half
+from .servers import SERVERS
 
 COLUMNS: Final = (
     ("server", 17),
@@ -51,8 +53,9 @@ def table(findings: Findings) -> str:
     lines = ["".join(f"{name:{width}}" for name, width in COLUMNS).rstrip()]
     for server in findings.servers:
         lines.append("-" * (sum(width for _, width in COLUMNS) - 2))
-        if server.error is not None:
-            lines.append(f"{server.name:17}{server.error.splitlines()[0][:82]}")
+        failed = server.error or server.unasked
+        if failed is not None:
+            lines.append(f"{server.name:17}{failed.splitlines()[0][:82]}")
             continue
         for title, half in (("without", server.without), ("with", server.guarded)):
             for number, departure in enumerate(half.departures):
@@ -85,11 +88,13 @@ def _word(fact: bool) -> str:
 
 
 def _cleanup(departure: Departure) -> str:
+    if departure.cut_off:
+        return "cut off"
     if departure.cut_short:
         return "cut short"
     if not (departure.told or departure.cancelled):
         return NOTHING
-    return "runs on" if departure.ran_on is None else "finished"
+    return "runs on" if departure.ran_on is None or departure.swallowed else "finished"
 
 
 def _background(departure: Departure) -> str:
@@ -116,12 +121,36 @@ def verdict(findings: Findings) -> str:
     paragraphs += _hidden(findings)
     for server in findings.servers:
         paragraphs += [f"{server.name}: {each}" for each in server.shortcomings(findings.patience)]
+    paragraphs += _why_cut_off(findings)
     warnings = [server.warning for server in findings.servers if server.warning is not None]
     paragraphs += [f"Warning: {each}" for each in dict.fromkeys(warnings)]
+    left_out = [server for server in findings.servers if server.unasked is not None]
+    paragraphs += [f"{each.name} was not checked: {each.unasked}" for each in left_out]
     if findings.sound:
-        apart = "Apart from that, with" if warnings else "With"
+        apart = "Apart from that, with" if warnings or left_out else "With"
         paragraphs.append(f"{apart} the middleware everything is as it should be.")
     return "\n".join(map(_wrapped, paragraphs))
+
+
+def _why_cut_off(findings: Findings) -> list[str]:
+    """What is known of cleanup that is cut off through no fault of the app's."""
+    where = [
+        server.name
+        for server in findings.servers
+        if any(departure.cut_off for departure in server.guarded.departures)
+    ]
+    said: list[str] = []
+    if any(SERVERS[name].on_trio for name in where if name in SERVERS):
+        said.append("On trio, cleanup that awaits shields itself: trio.CancelScope(shield=True).")
+    version = importlib.metadata.version("anyio")
+    if where and tuple(map(int, version.split(".")[:2])) < (4, 14):
+        behind = [layer.name for layer in findings.target.layers if layer.base_http]
+        said.append(
+            f"anyio is {version}: before 4.14, cleanup is cut off behind"
+            f" {' and '.join(behind) or 'BaseHTTPMiddleware'} and in streams. Upgrade it: python -m"
+            " pip install --upgrade anyio"
+        )
+    return said
 
 
 def _wrapped(paragraph: str) -> str:
@@ -134,7 +163,8 @@ def _hidden(findings: Findings) -> list[str]:
     if not hiders and any(server.hidden for server in findings.servers):
         return [
             "With another DisconnectMiddleware outermost it works: do the options of the app's own"
-            " leave this request out (only=), or keep it from being cancelled (cancel=False)?"
+            " leave this request out (only=), keep it from being cancelled (cancel=False), or give"
+            " its cleanup no time (cleanup_timeout=)?"
         ]
     if not hiders:
         return []

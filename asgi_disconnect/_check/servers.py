@@ -36,6 +36,9 @@ class Server:
     by_default: bool = True
     calls_on_partial_upload: bool = True
     """It calls the app before the request's body is complete."""
+    on_trio: bool = False
+    lifespan: bool = True
+    """It runs the app's lifespan."""
     fault: Fault | None = None
 
     @property
@@ -100,6 +103,7 @@ SERVERS: Final[dict[str, Server]] = {
             package="hypercorn",
             needs=("hypercorn", "trio"),
             arguments=_hypercorn("trio"),
+            on_trio=True,
             by_default=False,  # few apps run on trio
         ),
         Server(
@@ -108,6 +112,7 @@ SERVERS: Final[dict[str, Server]] = {
             needs=("daphne",),
             arguments=("daphne", "-b", "127.0.0.1", "-p", "{port}", APP),
             calls_on_partial_upload=False,
+            lifespan=False,
         ),
         Server(
             name="granian",

@@ -5,74 +5,21 @@ Every time is taken in this process, on one clock.
 
 import asyncio
 import contextlib
-import dataclasses
 import itertools
-from collections.abc import AsyncGenerator, Callable, Coroutine
-from dataclasses import dataclass
+from collections.abc import AsyncGenerator
+from dataclasses import replace
 from time import monotonic
 from typing import Any, Final
 
-from .findings import Checked, Departure, Half, Moment
-from .probe import HEADER
-from .running import App, CannotRun, RunningServer, running
-from .servers import Server
-from .target import Target
+from .findings import WHILE, Departure, Moment
+from .request import AT_ONCE, Request, Stay
+from .running import CannotRun, RunningServer, Story
 
-AT_ONCE: Final = 0.1
-"""Seconds within which a response leaves nothing to abandon."""
+SOON_AFTER: Final = 0.3
+"""Seconds that a report may take to come, once the app has ended."""
 
-Say = Callable[[str], None]
-
-
-class NothingToAbandon(Exception):
-    """The app answers too quickly for anybody to leave before; the message says what to do."""
-
-
-@dataclass(frozen=True)
-class Request:
-    """What is asked of the app."""
-
-    method: str
-    path: str
-    headers: tuple[str, ...] = ()
-    data: bytes = b""
-
-    def head(self, mark: str) -> bytes:
-        """The request line and the headers."""
-        lines = [
-            f"{self.method} {self.path} HTTP/1.1",
-            f"{HEADER}: {mark}",
-            "connection: close",
-            *self.headers,
-        ]
-        names = {header.partition(":")[0].strip().lower() for header in self.headers}
-        if "host" not in names:
-            lines.append("host: 127.0.0.1")
-        if self.data:
-            lines.append(f"content-length: {len(self.data)}")
-        return "\r\n".join([*lines, "", ""]).encode()
-
-
-@dataclass(frozen=True)
-class Stay:
-    """What somebody sees who stays; seconds from the call of the app."""
-
-    status: int | None
-    started: float | None
-    complete: float | None
-
-    @property
-    def streams(self) -> bool:
-        """One can leave during the response."""
-        if self.started is None:
-            return False
-        return self.complete is None or self.complete - self.started > AT_ONCE
-
-    @property
-    def waits(self) -> bool:
-        """One can leave before the response."""
-        return self.started is None or self.started > AT_ONCE
-
+KEPT: Final = 8192
+"""Bytes of an answer that are looked at."""
 
 _numbers = itertools.count(1)
 
@@ -85,38 +32,37 @@ class Visits:
         self._request = request
         self._mode = mode
         self._patience = patience
+        self._keys: dict[Moment, str] = {}
 
     async def stay(self) -> tuple[Stay, Departure | None]:
         """Take the whole response and leave; this shows what becomes of background work, too."""
         async with self._connected() as (key, reader, writer):
             writer.write(self._request.data)
-            reading = asyncio.ensure_future(_read_to_the_end(reader))
+            answer = bytearray()
+            reading = asyncio.ensure_future(_read_to_the_end(reader, answer))
             await self._runs.wait_any(key, ("complete", "ended"), self._patience)
             await asyncio.wait([reading], timeout=AT_ONCE)
             reading.cancel()
             await asyncio.wait([reading])
-            answer = b"" if reading.cancelled() else reading.result()
         left = monotonic()
         story = self._runs.story(key)
         times = story.times
         if "called" not in times:
-            said = answer.partition(b"\r\n")[0].decode(errors="replace") or "nothing"
+            said = bytes(answer).partition(b"\r\n")[0].decode(errors="replace") or "nothing"
             raise CannotRun(f"it answers {said!r} without the app: is the request right?")
         called = times.get("called", left)
         how = str(story.details.get("how", ""))
-        status = story.details.get("status")
-        if how.startswith("raised") or (status is not None and status >= 500):
-            what = how if how.startswith("raised") else f"answered {status}"
-            raise CannotRun(f"the app {what}, though its client stayed\n{self._runs.end_of_log()}")
         stay = Stay(
-            status=status,
+            status=story.details.get("status"),
             started=times["started"] - called if "started" in times else None,
             complete=times["complete"] - called if "complete" in times else None,
+            answer=bytes(answer),
         )
-        if stay.complete is None:
-            await self._runs.wait(key, "ended", self._patience)
-            return stay, None
+        if how.startswith("raised") and not stay.refused:
+            raise CannotRun(f"the app {how}, though its client stayed\n{self._runs.end_of_log()}")
         ended = await self._runs.wait(key, "ended", self._patience)
+        if stay.complete is None:
+            return stay, None
         ran_on = times["ended"] - times["complete"] if ended else None
         cut_short = story.details.get("how") == "cancelled"
         return stay, Departure("after response", ran_on=ran_on, cut_short=cut_short)
@@ -150,13 +96,29 @@ class Visits:
             await asyncio.sleep(0.5 if stay.started is None else min(0.5, stay.started / 2))
         return key
 
-    async def leave_during_response(self) -> Departure:
-        """Leave when the first of the response's body has come."""
+    async def leave_during_response(self, stay: Stay) -> Departure:
+        """Leave when the first of the response's body has come, or in the middle of the wait."""
         async with self._connected() as (key, reader, writer):
             writer.write(self._request.data)
             with contextlib.suppress(TimeoutError, ConnectionError, EOFError):
-                await asyncio.wait_for(_read_first_piece(reader), self._patience)
+                await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), self._patience)
+                lasts = self._patience
+                if stay.started is not None and stay.complete is not None:
+                    lasts = min(lasts, (stay.complete - stay.started) / 2)
+                await asyncio.wait_for(reader.read(1), lasts)
         return await self._outcome(key, "during response")
+
+    def with_cleanup(self, departure: Departure) -> Departure:
+        """What is known of it when everything that the app has started has ended."""
+        key = self._keys.get(departure.moment)
+        if key is None:
+            return departure
+        details = self._runs.story(key).details
+        return replace(
+            departure,
+            cut_off=tuple(details.get("cut_off", ())),
+            swallowed=tuple(details.get("swallowed", ())),
+        )
 
     @contextlib.asynccontextmanager
     async def _connected(
@@ -165,142 +127,59 @@ class Visits:
         key = f"r{next(_numbers)}"
         reader, writer = await asyncio.open_connection("127.0.0.1", self._runs.port)
         try:
-            writer.write(self._request.head(f"{key} {self._mode}"))
+            writer.write(self._request.head(f"{key} {self._mode}", self._runs.port))
             yield key, reader, writer
         finally:
             writer.close()
 
     async def _outcome(self, key: str, moment: Moment) -> Departure:
         left = monotonic()
+        self._keys[moment] = key
         runs = self._runs
         story = runs.story(key)
-        if "called" not in story.times and not runs.server.calls_on_partial_upload:
-            await runs.wait(key, "called", AT_ONCE)
-        if "called" not in story.times:
+        # The response may be here before we have been told that the app is called.
+        if not await runs.wait(key, "called", AT_ONCE):
             return Departure(moment, called=False)
-        ended = await runs.wait(key, "ended", self._patience)
+        ended = await runs.wait(key, "ended", min(WHILE, self._patience))
+        stands: dict[str, Any] = {}
+        if not ended:
+            stands = await runs.ask(f"where {key}")
+            ended = await runs.wait(key, "ended", left + self._patience - monotonic())
+        if not ended:
+            stands |= await runs.ask(f"where {key}")
         if self._mode in ("outermost", "as-is") and ended:
             await runs.wait(key, "report", SOON_AFTER)
         outcome = story.details.get("outcome")
-        told = outcome == "told" if self._mode == "as-is" else "told" in story.times
+        cancelled = outcome in ("cancelled", "overran") or story.details.get("how") == "cancelled"
         return Departure(
             moment,
-            told=told,
-            cancelled=outcome in ("cancelled", "overran")
-            or story.details.get("how") == "cancelled",
+            told=self._was_told(story),
+            cancelled=cancelled or (not ended and "reached" in story.times),
             ignored=outcome == "ignored" and self._mode != "idle",
             ran_on=max(0.0, story.times["ended"] - left) if ended else None,
             cut_short=outcome == "overran",
+            thread=stands.get("thread"),
+            blocked=stands.get("blocked"),
+            at=stands.get("at"),
+            time_left=_time_left(story),
+            by_a2wsgi="by_a2wsgi" in story.details,
         )
 
+    def _was_told(self, story: Story) -> bool:
+        """What stands between the server and our middleware may be told, and the app not."""
+        return ("heard" if self._mode == "as-is" else "told") in story.times
 
-SOON_AFTER: Final = 0.3
+
+def _time_left(story: Story) -> tuple[str, float] | None:
+    """What the middleware gives to an app that has been told, or to cleanup."""
+    if "cleanup_timeout" not in story.details:
+        return None
+    option = "cleanup_timeout" if "reached" in story.times else "grace"
+    return option, float(story.details[option])
 
 
-async def _read_to_the_end(reader: asyncio.StreamReader) -> bytes:
-    """What came first."""
-    first = b""
+async def _read_to_the_end(reader: asyncio.StreamReader, answer: bytearray) -> None:
+    """Keep what comes first."""
     with contextlib.suppress(ConnectionError):
         while piece := await reader.read(65536):
-            first = first or piece
-    return first
-
-
-async def _read_first_piece(reader: asyncio.StreamReader) -> None:
-    await reader.readuntil(b"\r\n\r\n")
-    await reader.read(1)
-
-
-async def check_server(
-    server: Server,
-    port: int,
-    app: App,
-    target: Target,
-    request: Request,
-    patience: float,
-    say: Say,
-) -> Checked:
-    """Check one server: without the middleware, and with it."""
-    say("starts")
-    try:
-        async with running(server, port, app) as runs:
-            without, stay = await _half(runs, request, _without(target), patience, say)
-            if not (stay.waits or stay.streams or request.data):
-                raise NothingToAbandon(_advice(request, stay))
-            guarded, seen = await _half(runs, request, _with(target), patience, say, stay)
-            checked = Checked(server.name, server.version, without, guarded)
-            if target.guarded and checked.shortcomings(patience):
-                outermost, _ = await _half(runs, request, "outermost", patience, say, stay)
-                better = Checked(server.name, server.version, without, outermost)
-                if len(better.shortcomings(patience)) < len(checked.shortcomings(patience)):
-                    say("with: tracing")
-                    hiders = await Visits(runs, request, "traced", patience).find_hiders(seen)
-                    checked = dataclasses.replace(checked, hidden=True, hiders=hiders)
-    except CannotRun as error:
-        say("failed")
-        return Checked(server.name, server.version, error=str(error))
-    say("done")
-    return checked
-
-
-def _without(target: Target) -> str:
-    # A handler that uses current_disconnect() needs a middleware, though it does nothing.
-    return "idle" if target.guarded else "bare"
-
-
-def _with(target: Target) -> str:
-    return "as-is" if target.guarded else "outermost"
-
-
-async def _half(
-    runs: RunningServer,
-    request: Request,
-    mode: str,
-    patience: float,
-    say: Say,
-    known: Stay | None = None,
-) -> tuple[Half, Stay]:
-    name = "without" if mode in ("bare", "idle") else "with"
-    visits = Visits(runs, request, mode, patience)
-    await runs.ask("begin")
-    say(f"{name}: staying")
-    stay, after = await visits.stay()
-    seen = known or stay
-    say(f"{name}: leaving")
-    leaving: list[Coroutine[Any, Any, Departure]] = []
-    if request.data:
-        leaving.append(visits.leave_in_mid_upload())
-    if seen.waits:
-        leaving.append(visits.leave_before_response(seen))
-    if seen.streams:
-        leaving.append(visits.leave_during_response())
-    departures = list(await asyncio.gather(*leaving))
-    if after is not None:
-        departures.append(after)
-    left_over = await _left_over(runs)
-    logged = runs.complaints()
-    return Half(tuple(departures), tuple(logged), left_over), stay
-
-
-async def _left_over(runs: RunningServer) -> tuple[str, ...] | None:
-    """What is left when the server has had a moment to see that the connections are closed."""
-    tasks: tuple[str, ...] | None = None
-    for attempt in range(5):
-        await asyncio.sleep(0.1)
-        answer = await runs.ask(f"left{attempt}")
-        if "tasks" not in answer:
-            return None
-        tasks = tuple(answer["tasks"])
-        if not tasks:
-            break
-    return tasks
-
-
-def _advice(request: Request, stay: Stay) -> str:
-    took = f"{(stay.complete or 0) * 1000:.0f} ms"
-    missing = " Is the path right?" if stay.status in (404, 405, 307, 308) else ""
-    return (
-        f"{request.method} {request.path} answers {stay.status} within {took}: there is nothing to"
-        f" abandon.{missing} Choose a path that works for some time: --path /report, with --method"
-        " and --data if it needs them."
-    )
+            answer += piece[: KEPT - len(answer)]

@@ -3,7 +3,6 @@
 import json
 import os
 import socket
-import subprocess
 import sys
 import time
 from importlib.util import find_spec
@@ -12,34 +11,12 @@ from typing import Any
 
 import pytest
 
-import asgi_disconnect
 from asgi_disconnect._check import App, Request, Wanted, run
-from asgi_disconnect._check.servers import SERVERS
 
 from ..interrupting import interrupt
-
-SERVED = Path(__file__).parent / "served"
-INSTALLED = [each.name for each in SERVERS.values() if each.installed and each.by_default]
+from .environment import INSTALLED, SERVED, check, environment
 
 uvicorn = pytest.mark.skipif("uvicorn" not in INSTALLED, reason="needs uvicorn")
-
-
-def environment(*also_at: str) -> dict[str, str]:
-    package = str(Path(asgi_disconnect.__file__).parent.parent)
-    path = filter(None, [*also_at, package, os.environ.get("PYTHONPATH")])
-    return {**os.environ, "PYTHONPATH": os.pathsep.join(path)}
-
-
-def check(*arguments: str, also_at: Path | None = None) -> "subprocess.CompletedProcess[str]":
-    return subprocess.run(
-        [sys.executable, "-m", "asgi_disconnect", "check", *arguments],
-        cwd=SERVED,
-        env=environment(*([str(also_at)] if also_at else [])),
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
 
 
 def departures(half: Any) -> dict[str, Any]:
@@ -144,7 +121,7 @@ def test_a_task_that_is_left_over_is_named() -> None:
 @uvicorn
 def test_an_app_that_fails_for_whoever_stays_is_not_called_sound() -> None:
     ran = check("checked:failing", "--server", "uvicorn")
-    assert ran.returncode == 1
+    assert ran.returncode == 2
     assert "the app raised LookupError('no such thing'), though its client stayed" in ran.stdout
 
 
@@ -165,7 +142,7 @@ def test_an_app_that_cannot_be_imported() -> None:
 @uvicorn
 def test_a_request_that_does_not_reach_the_app_is_not_called_sound() -> None:
     ran = check("checked:app", "--header", "a b: c", "--server", "uvicorn", "--patience", "1")
-    assert ran.returncode == 1
+    assert ran.returncode == 2
     assert "it answers 'HTTP/1.1 400 Bad Request' without the app" in ran.stdout
 
 

@@ -36,6 +36,9 @@ def shortcomings(*departures: Departure, **more: Any) -> list[str]:
         Departure("mid-upload", called=False),
         Departure("before response", ran_on=0.02),
         Departure("after response", ran_on=None),
+        Departure("during response", told=True, ran_on=0.2, thread="f (a.py:1)"),
+        Departure("during response", cancelled=True, ran_on=0.2, swallowed=("f (a.py:1)",)),
+        Departure("during response", told=True, ran_on=1.0, time_left=("grace", 10.0)),
     ],
 )
 def test_all_is_well(departure: Departure) -> None:
@@ -51,6 +54,59 @@ def test_all_is_well(departure: Departure) -> None:
         (
             Departure("before response", told=True, cancelled=True, ran_on=1, cut_short=True),
             "before response: the app did not end in time, and was cancelled while it cleaned up",
+        ),
+        (
+            Departure("before response", cancelled=True, ran_on=0.1, cut_off=("f (a.py:1)",)),
+            "before response: cleanup was cut off in f (a.py:1)",
+        ),
+        (
+            Departure(
+                "before response",
+                cancelled=True,
+                ran_on=2.0,
+                cut_off=("f (a.py:1)", "g (a.py:2)"),
+                time_left=("cleanup_timeout", 2.0),
+            ),
+            "before response: cleanup was cut off in f (a.py:1) and in g (a.py:2);"
+            " cleanup_timeout is 2 s",
+        ),
+        (
+            Departure(
+                "before response",
+                cancelled=True,
+                ran_on=0.1,
+                cut_off=("f (a.py:1)",),
+                time_left=("cleanup_timeout", 10.0),
+            ),
+            "before response: cleanup was cut off in f (a.py:1)",
+        ),
+        (
+            Departure("before response", cancelled=True, swallowed=("f (a.py:1)",)),
+            "before response: f (a.py:1) swallowed the cancellation, and the app still ran 5 s"
+            " later",
+        ),
+        (
+            Departure("before response", thread="f (a.py:1)"),
+            "before response: the app still ran 5 s later, since it runs in a thread, which cannot"
+            " be cancelled: f (a.py:1)",
+        ),
+        (
+            Departure("before response", cancelled=True, ran_on=2.0, thread="f (a.py:1)"),
+            "before response: the app ran on for 2.0 s, since it runs in a thread, which cannot be"
+            " cancelled: f (a.py:1)",
+        ),
+        (
+            Departure("before response", cancelled=True, ran_on=2.0, blocked="f (a.py:1)"),
+            "before response: the app ran on for 2.0 s, and blocks the event loop in f (a.py:1)",
+        ),
+        (
+            Departure("before response", told=True, at="f (a.py:1)", time_left=("grace", 10.0)),
+            "before response: the app still ran 5 s later, in f (a.py:1); but grace gives it 10 s"
+            " to end, which is longer than the patience: see how it ends with --patience 12",
+        ),
+        (
+            Departure("before response", told=True, time_left=("grace", 2.0)),
+            "before response: the app still ran 5 s later",
         ),
         (
             Departure("after response", ran_on=0.1, cut_short=True),
@@ -73,6 +129,33 @@ def test_what_is_logged_or_left_with_the_middleware_only_is_a_shortcoming() -> N
     ]
     assert shortcomings(CANCELLED, left_over=("work",)) == ["tasks left over: work"]
     assert shortcomings(CANCELLED, left_over=None) == []
+
+
+def test_the_line_that_is_new_is_shown() -> None:
+    half = Half((DEAF,), logged=("old",)), Half((CANCELLED,), logged=("new", "old"))
+    assert Checked("s", "1", *half).shortcomings(5.0) == ["1 more lines logged than without: new"]
+
+
+def test_a_server_on_which_nothing_can_be_seen_is_not_held_against_the_app() -> None:
+    sound = Checked("uvicorn", "1", Half((DEAF,)), Half((CANCELLED,)))
+    left_out = Checked("daphne", "2", unasked="GET / answers 500")
+    found = findings(sound, left_out)
+    assert found.sound
+    assert found.found_out
+    assert "daphne was not checked: GET / answers 500" in verdict(found)
+    assert "GET / answers 500" in table(found)
+    assert not findings(left_out).found_out
+    assert not findings(Checked("uvicorn", "1", error="it does not start")).found_out
+
+
+def test_an_anyio_that_cuts_cleanup_off_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    cut = Departure("before response", cancelled=True, ran_on=0.1, cut_off=("f (a.py:1)",))
+    checked = Checked("uvicorn", "1", Half((DEAF,)), Half((cut,)))
+    found = findings(checked, layers=(OURS, BASE, APP))
+    monkeypatch.setattr("importlib.metadata.version", lambda name: "4.13.0")
+    assert f"before 4.14, cleanup is cut off behind {BASE.name}" in words(verdict(found))
+    monkeypatch.setattr("importlib.metadata.version", lambda name: "4.14.0")
+    assert "4.14" not in verdict(found)
 
 
 def findings(*servers: Checked, layers: tuple[Layer, ...] = (OURS, APP)) -> Findings:
