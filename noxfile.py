@@ -46,7 +46,8 @@ def tests(session: nox.Session) -> None:
     if session.posargs:
         pytest(session, *session.posargs)
         return
-    pytest(session, *(f"--ignore={folder}" for folder in DJANGO_TESTS))
+    elsewhere = [*DJANGO_TESTS, "tests/checked"]
+    pytest(session, *(f"--ignore={folder}" for folder in elsewhere))
     each_django(session)
 
 
@@ -66,6 +67,13 @@ def django(session: nox.Session) -> None:
     """What `tests` does for Django, alone."""
     install(session, "tests", "databases")
     each_django(session, *session.posargs)
+
+
+@nox.session
+def checked(session: nox.Session) -> None:
+    """`check` on sound apps of other projects, on each server: three minutes, and 200 MB."""
+    install(session, "tests", "servers", "frameworks", "checked")
+    pytest(session, "tests/checked", *session.posargs)
 
 
 @nox.session
