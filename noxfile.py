@@ -190,10 +190,14 @@ def fuzz(session: nox.Session) -> None:
 
 @nox.session
 def storm(session: nox.Session) -> None:
-    """100,000 requests in process and 10,000 to each server, left at random; half an hour."""
+    """100,000 requests in process and 10,000 to each server, left at random; half an hour.
+
+    And 20,000 WebSockets in process, and 500 to each server.
+    """
     install(session, "tests", "servers", "frameworks")
-    size = ("--in-process=100000", "--each-server=10000", "--timeout=0")
-    pytest(session, "tests/storm", *size, *session.posargs)
+    requests = ("--in-process=100000", "--each-server=10000")
+    websockets = ("--websockets=20000", "--websockets-each=500")
+    pytest(session, "tests/storm", *requests, *websockets, "--timeout=0", *session.posargs)
 
 
 @nox.session
@@ -208,8 +212,8 @@ def docs(session: nox.Session) -> None:
 
 @nox.session
 def browser(session: nox.Session) -> None:
-    """The demo's page in headless Chromium (Debian: apt-get install chromium)."""
-    install(session, "tests", "browser", extras=EXTRAS)
+    """Pages and WebSockets in headless Chromium (Debian: apt-get install chromium)."""
+    install(session, "tests", "servers", "browser", extras=EXTRAS)
     pytest(session, "tests/browser", *session.posargs)
 
 

@@ -30,7 +30,7 @@ class Record:
     ended: str = "running"
     """How it ended: "returned", `THE_SERVERS_ERROR`, or the name of another exception."""
     completed: bool = False
-    """A last message of a response was handed to the server, be it that nobody was there."""
+    """A last message was handed to the server, be it that nobody was there."""
     reports: list[str] = field(default_factory=list)
     notes: Counter[str] = field(default_factory=Counter)
     """What the app says that it did."""
@@ -67,7 +67,7 @@ class Records:
         """What the server calls for `app`, which the middleware is around, or in."""
 
         async def call(scope: Any, receive: Any, send: Any) -> Any:
-            if scope["type"] != "http":
+            if scope["type"] == "lifespan":
                 return await app(scope, receive, send)
 
             async def noting_send(message: Any) -> None:
@@ -113,9 +113,12 @@ def key_of(scope: Any) -> str:
 
 
 def is_last(message: Any) -> bool:
-    """Whether `message` completes the response; the storm's apps announce no trailers."""
+    """Whether `message` completes the response, or closes a WebSocket.
+
+    The storm's apps announce no trailers.
+    """
     kind = message["type"]
-    return kind == "http.response.pathsend" or (
+    return kind in ("http.response.pathsend", "websocket.close") or (
         kind == "http.response.body" and not message.get("more_body")
     )
 
@@ -171,4 +174,43 @@ def faults(
     completed = record.completed and not record.reports
     if route == "background" and completed and not hurries and not notes["background finished"]:
         found.append("its background work was not done")
+    return found
+
+
+def websocket_faults(
+    record: Record,
+    route: str,
+    *,
+    cleanup: bool,
+    stayed: bool,
+    hurries: bool = False,
+    tells: bool = True,
+) -> list[str]:
+    """What is wrong with a WebSocket, as sentences (contract §9).
+
+    `cleanup`, `stayed` and `hurries` are as for `faults`; `tells` says whether the framework leaves
+    it to the handler to hear of the disconnect.
+    """
+    notes = record.notes
+    found = []
+    if record.calls != 1:
+        found.append(f"called {record.calls} times")
+    # What `send` raises for the app's own close, its last word, is the server's to hear.
+    if record.ended != "returned" and not (record.ended == THE_SERVERS_ERROR and record.completed):
+        found.append(f"ended: {record.ended}")
+    if not OUTCOMES.issuperset(record.reports) and not hurries:
+        found.append(f"outcome: {record.reports}")
+    if len(record.reports) > 1:
+        found.append(f"reported {len(record.reports)} times")
+    if not record.completed and not record.reports:
+        found.append("neither closed nor reported")
+    if stayed and (record.reports or not record.completed):
+        found.append("the client stayed, and was not served to the end")
+    if route == "pushes" and notes["started"] > notes["finally"]:
+        found.append("its finally did not run")
+    if route == "pushes" and cleanup and notes["started"] > notes["cleaned up"]:
+        found.append("its cleanup was lost")
+    # One that hears of it between our decision and its cancellation is both.
+    if tells and record.reports == ["told"] and notes["told"] > notes["finished"]:
+        found.append("it was told, and cancelled nevertheless")
     return found

@@ -177,7 +177,7 @@ def remains_when_quiet(
     """What there is once that is as expected, or no longer grows less."""
     client = server.connect()
     left = {visit.key for visit in visits if not visit.stays}
-    quiet = QUIET.get(server.configuration.name, 2.0)
+    quiet = QUIET.get(server.configuration.name.removesuffix("-ws"), 2.0)
     quiet_since = started = time.monotonic()
     least = None
     while True:

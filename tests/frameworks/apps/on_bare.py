@@ -51,9 +51,9 @@ async def echo_text(journal: Journal, receive: Any, send: Any) -> None:
 
 async def push(journal: Journal, receive: Any, send: Any) -> None:
     await accept(receive, send)
-    journal.note("started")
-    await send({"type": "websocket.send", "text": "tick"})
     try:
+        journal.note("started")
+        await send({"type": "websocket.send", "text": "tick"})
         await anyio.sleep_forever()
     finally:
         journal.note("finally")

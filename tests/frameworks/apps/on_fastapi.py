@@ -96,9 +96,9 @@ def build(journal: Journal, wrap: Wrap | None, variant: str = "") -> FastAPI:
     @app.websocket("/pushes")
     async def pushes(websocket: WebSocket) -> None:
         await websocket.accept()
-        journal.note("started")
-        await websocket.send_text("tick")
         try:
+            journal.note("started")
+            await websocket.send_text("tick")
             await anyio.sleep_forever()
         finally:
             journal.note("finally")

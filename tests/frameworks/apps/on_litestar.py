@@ -101,9 +101,9 @@ def handlers(journal: Journal) -> list[Any]:
     @websocket("/pushes")
     async def pushes(socket: WebSocket[Any, Any, Any]) -> None:
         await socket.accept()
-        journal.note("started")
-        await socket.send_text("tick")
         try:
+            journal.note("started")
+            await socket.send_text("tick")
             await anyio.sleep_forever()
         finally:
             journal.note("finally")

@@ -103,9 +103,9 @@ def add_routes(app: Quart, journal: Journal) -> None:
 
     @app.websocket("/pushes")
     async def pushes() -> None:
-        journal.note("started")
-        await websocket.send("tick")
         try:
+            journal.note("started")
+            await websocket.send("tick")
             await anyio.sleep_forever()
         finally:
             journal.note("finally")

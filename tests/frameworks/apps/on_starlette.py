@@ -116,9 +116,9 @@ def routes(journal: Journal) -> list[Any]:
 
     async def pushes(websocket: WebSocket) -> None:
         await websocket.accept()
-        journal.note("started")
-        await websocket.send_text("tick")
         try:
+            journal.note("started")
+            await websocket.send_text("tick")
             await anyio.sleep_forever()
         finally:
             journal.note("finally")

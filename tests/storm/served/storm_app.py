@@ -1,7 +1,7 @@
 """What the servers of the storm run: every framework, guarded, and what became of the requests.
 
-``/<framework>/<route>?key=<number>`` is a request of the storm; ``/storm/remains`` says what is
-there that should not outlive a request, and ``/storm/records`` what became of all so far.
+``/<framework>/<route>?key=<number>`` is a request of the storm, or a WebSocket; ``/storm/remains``
+says what is there that should not outlive a request, and ``/storm/records`` what became of all.
 """
 
 import asyncio
@@ -20,17 +20,27 @@ from tests.storm.records import Records, key_of
 
 logging.basicConfig(stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s")
 
+# Quart logs the departures from WebSockets that it notices itself, bare too.
+logging.getLogger("tests.frameworks.apps.on_quart").addFilter(
+    lambda record: not record.getMessage().startswith("Exception on websocket ")
+)
+
 OPTIONS: tuple[dict[str, Any], ...] = (
     {"grace": 2.0},
     {"grace": 2.0, "watch_after": 0, "max_memory": 3000},
+)
+WEBSOCKET_OPTIONS: tuple[dict[str, Any], ...] = (
+    {"grace": 0},
+    {"grace": 0.02, "watch_after": 0, "max_memory": 10_000},
 )
 
 records = Records()
 
 
 @functools.cache
-def app_of(name: str, variant: int) -> Any:
-    options = {"on_disconnect": records.reported, **OPTIONS[variant]}
+def app_of(name: str, kind: str, variant: int) -> Any:
+    own = OPTIONS if kind == "http" else WEBSOCKET_OPTIONS
+    options = {"on_disconnect": records.reported, "websocket": True, **own[variant]}
     if name == "fastapi-threads":
         app: Any = DisconnectMiddleware(more_apps.fastapi_with_threads(records), **options)
     else:
@@ -53,7 +63,7 @@ async def application(scope: Any, receive: Any, send: Any) -> None:
         await send({"type": "http.response.body", "body": body})
         return
     path = f"/{route}"
-    await app_of(name, int(key_of(scope)) % len(OPTIONS))(
+    await app_of(name, scope["type"], int(key_of(scope)) % len(OPTIONS))(
         {**scope, "path": path, "raw_path": path.encode()}, receive, send
     )
 
