@@ -91,6 +91,20 @@ def test_without_uvicorn_the_demo_says_what_to_install() -> None:
     assert ran.stderr.startswith("The demo needs uvicorn:")
 
 
+@pytest.mark.parametrize("missing", ["uvicorn", "wsproto websockets"])
+def test_without_what_it_needs_the_page_says_what_to_install(missing: str) -> None:
+    hide = f"import sys; sys.modules.update(dict.fromkeys({missing.split()})); "
+    run = "from asgi_disconnect._demo.live import run; sys.exit(run())"
+    ran = subprocess.run(
+        (sys.executable, "-c", hide + run),
+        capture_output=True,
+        text=True,
+        timeout=40,
+    )
+    assert ran.returncode == 1
+    assert ran.stderr.startswith("The page needs uvicorn and wsproto:")
+
+
 def test_help_needs_no_server() -> None:
     hide = "import sys; sys.modules['uvicorn'] = None; from asgi_disconnect._cli import main; "
     ran = subprocess.run(

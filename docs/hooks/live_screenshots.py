@@ -13,7 +13,7 @@ from pathlib import Path
 from playwright.sync_api import Page, sync_playwright
 
 ASSETS = Path(__file__).parent.parent / "assets"
-SIZE = {"width": 1040, "height": 750}
+SIZE = {"width": 1040, "height": 775}
 
 
 def act(page: Page) -> None:
@@ -24,7 +24,7 @@ def act(page: Page) -> None:
             page.get_by_role("button", name=job).click()
 
     page.get_by_role("switch").click()
-    start("Slow query", "Streamed answer")
+    start("Slow query", "WebSocket")
     page.wait_for_timeout(1500)
     page.get_by_role("button", name="Leave them all").click()
     page.wait_for_timeout(300)
@@ -33,7 +33,7 @@ def act(page: Page) -> None:
     page.wait_for_timeout(1800)
     page.locator("li", has_text="Upload").get_by_role("button").click()
     page.wait_for_timeout(1300)
-    start("Streamed answer")
+    start("WebSocket")
     page.wait_for_timeout(1500)
     page.locator("li", has_text="Slow query").get_by_role("button").click()
     page.wait_for_timeout(300)

@@ -10,7 +10,12 @@ import pytest
 
 expect = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed").expect
 
-JOBS = {"query": "Slow query", "stream": "Streamed answer", "upload": "Upload"}
+JOBS = {
+    "query": "Slow query",
+    "stream": "Streamed answer",
+    "upload": "Upload",
+    "alert": "WebSocket",
+}
 
 
 def press_stop(page: Any, url: str) -> None:
@@ -80,10 +85,11 @@ def test_a_handler_is_stopped_and_cleans_up_when_its_visitor_leaves(
 
 
 @pytest.mark.parametrize("leave", WAYS)
+@pytest.mark.parametrize("job", ["query", "alert"])
 def test_without_the_middleware_it_works_on_for_nobody(
-    visitor: Any, observer: Any, url: str, leave: Callable[[Any, str], None]
+    visitor: Any, observer: Any, url: str, job: str, leave: Callable[[Any, str], None]
 ) -> None:
-    page = start(visitor, url, observer, "query", guarded=False)
+    page = start(visitor, url, observer, job, guarded=False)
     leave(page, url)
     expect(latest(observer)).to_have_attribute("data-state", "for nobody")
 
@@ -92,6 +98,15 @@ def test_who_stays_is_answered(visitor: Any, observer: Any, url: str) -> None:
     page = start(visitor, url, observer, "stream")
     expect(latest(observer)).to_have_attribute("data-state", "answered", timeout=20_000)
     expect(page.locator("#handlers li").first.locator(".text")).to_contain_text("still there.")
+
+
+def test_who_stays_is_alerted(visitor: Any, observer: Any, url: str) -> None:
+    page = start(visitor, url, observer, "alert")
+    row = page.locator("#handlers li").first
+    expect(row.locator(".text")).to_have_text("watching the price")
+    expect(latest(observer)).to_have_attribute("data-state", "answered", timeout=20_000)
+    expect(row.locator(".text")).to_have_text("the price has fallen")
+    expect(row.get_by_role("button", name="Leave")).to_be_hidden()
 
 
 def test_the_work_saved_is_counted(visitor: Any, observer: Any, url: str) -> None:

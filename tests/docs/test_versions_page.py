@@ -68,9 +68,10 @@ def test_the_pythons_are_those_of_the_classifiers(project: dict[str, Any]) -> No
 
 
 def test_the_extra_of_the_demo_is_told(project: dict[str, Any]) -> None:
-    (demo,) = project["project"]["optional-dependencies"]["demo"]
-    assert demo == "uvicorn>=0.30,!=0.43.*,!=0.44.*"
+    demo = project["project"]["optional-dependencies"]["demo"]
+    assert demo == ["uvicorn>=0.30,!=0.43.*,!=0.44.*", "wsproto>=1.2"]
     assert "takes uvicorn from 0.30 on, but neither 0.43 nor 0.44" in text_of_page()
+    assert "wsproto from 1.2 on" in text_of_page()
 
 
 def test_the_djangos_are_those_of_the_tests(told: dict[str, str]) -> None:

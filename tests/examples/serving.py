@@ -14,6 +14,13 @@ import httpx
 EXAMPLES = Path(__file__).parents[2] / "examples"
 HUNG = 10.0
 """Seconds: long enough that only what hangs reaches it."""
+HANDSHAKE = {
+    "Connection": "Upgrade",
+    "Upgrade": "websocket",
+    "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==",  # RFC 6455's own
+    "Sec-WebSocket-Version": "13",
+}
+"""Headers that ask for a WebSocket."""
 
 
 @contextmanager
@@ -42,12 +49,16 @@ def served(example: str, folder: Path = EXAMPLES) -> Iterator[httpx.Client]:
 
 
 @contextmanager
-def abandoned(client: httpx.Client, path: str, method: str = "GET") -> Iterator[None]:
+def abandoned(
+    client: httpx.Client, path: str, method: str = "GET", headers: dict[str, str] | None = None
+) -> Iterator[None]:
     """A request whose client waits for nothing, and leaves at the end of the block."""
     host, port = client.base_url.host, client.base_url.port
     assert port is not None
     with socket.create_connection((host, port)) as connection:
-        connection.sendall(f"{method} {path} HTTP/1.1\r\nHost: {host}\r\n\r\n".encode())
+        lines = [f"{method} {path} HTTP/1.1", f"Host: {host}"]
+        lines += [f"{name}: {value}" for name, value in (headers or {}).items()]
+        connection.sendall("\r\n".join([*lines, "", ""]).encode())
         yield
 
 

@@ -7,8 +7,9 @@ import httpx
 import pytest
 
 pytest.importorskip("uvicorn")
+pytest.importorskip("wsproto")
 
-from .serving import EXAMPLES, abandoned, served
+from .serving import EXAMPLES, HANDSHAKE, abandoned, served
 
 
 @pytest.fixture(scope="module")
@@ -34,12 +35,17 @@ def test_the_page_is_served(client: httpx.Client, path: str) -> None:
     assert response.content
 
 
-@pytest.mark.parametrize("path", ["/pages.css", "/../app.py", "/favicon.ico"])
+@pytest.mark.parametrize("path", ["/pages.css", "/../app.py", "/favicon.ico", "/alert"])
 def test_nothing_else_is_served(client: httpx.Client, path: str) -> None:
     assert client.get(path).status_code == 404
 
 
-@pytest.mark.parametrize("job", ["query", "stream", "upload"])
+@pytest.mark.parametrize("path", ["/", "/query"])
+def test_no_other_websocket_is_accepted(client: httpx.Client, path: str) -> None:
+    assert client.get(path, headers=HANDSHAKE).status_code == 403
+
+
+@pytest.mark.parametrize("job", ["query", "stream", "upload", "alert"])
 @pytest.mark.parametrize(
     ("guarded", "after"), [("&guarded=1", "cleaned up"), ("", "for nobody")], ids=["on", "off"]
 )
@@ -47,6 +53,7 @@ def test_a_handler_says_what_becomes_of_it(
     client: httpx.Client, job: str, guarded: str, after: str
 ) -> None:
     key = job + guarded[:8].replace("&", "-")
-    with abandoned(client, f"/{job}?key={key}{guarded}"):
+    headers = HANDSHAKE if job == "alert" else {}
+    with abandoned(client, f"/{job}?key={key}{guarded}", headers=headers):
         assert next(state for state in states(client, key) if state == "working")
     assert next(state for state in states(client, key) if state == after)

@@ -13,6 +13,9 @@ from typing import Final
 PORT: Final = 8642
 """Where the page is, if that port is free."""
 
+WEBSOCKET_LIBRARIES: Final = ("wsproto", "websockets")
+"""uvicorn takes either."""
+
 
 def run(port: int | None = None, *, browser: bool | None = None) -> int:
     """Serve the page until Ctrl-C, and return the exit status.
@@ -20,9 +23,9 @@ def run(port: int | None = None, *, browser: bool | None = None) -> int:
     :param port: where; by default `PORT`, or any other if that is taken.
     :param browser: whether to open a browser; by default, if somebody sits at a terminal.
     """
-    if find_spec("uvicorn") is None:
+    if find_spec("uvicorn") is None or not any(map(find_spec, WEBSOCKET_LIBRARIES)):
         print(
-            'The page needs uvicorn: python -m pip install "asgi_disconnect[demo]"',
+            'The page needs uvicorn and wsproto: python -m pip install "asgi_disconnect[demo]"',
             file=sys.stderr,
         )
         return 1

@@ -1,7 +1,7 @@
 """The page's application: pure ASGI, so that nothing but a server is needed to watch it on.
 
-The page switches the middleware on and off for each request.  Off, it only listens
-(``cancel=False``): so the board can say that a client has left, and the handler works on.
+The page switches the middleware on and off for each request and each WebSocket.  Off, it only
+listens (``cancel=False``): so the board can say that a client has left, and the handler works on.
 """
 
 import asyncio
@@ -13,7 +13,10 @@ from urllib.parse import parse_qs
 from ... import DisconnectMiddleware
 from ..._types import Receive, Scope, Send
 from .board import Board
-from .jobs import JOBS, SECONDS, handle
+from .jobs import REQUESTS, SECONDS, WEBSOCKETS, handle
+
+GRACE: Final = 1.0
+"""Seconds that a WebSocket's handler has after its client has left: few, to be watched."""
 
 REFRESH: Final = 0.1
 """Seconds between two looks at the board, at least."""
@@ -29,7 +32,7 @@ board: Board = Board()
 
 
 async def work(scope: Scope, receive: Receive, send: Send) -> None:
-    """A handler at work: ``/query?key=...&guarded=1``, ``/stream`` or ``/upload``."""
+    """A handler at work: ``/query?key=...&guarded=1``, ``/stream``, ``/upload`` or ``/alert``."""
     asked = parse_qs(scope["query_string"].decode())
     job = scope["path"].strip("/")
     entry = board.enter(
@@ -65,18 +68,23 @@ async def page(scope: Scope, receive: Receive, send: Send) -> None:
     await respond(send, 200, kind, body)
 
 
-switched_on: Final = DisconnectMiddleware(work)
-switched_off: Final = DisconnectMiddleware(work, cancel=False)
+# The outer one guards the requests, the inner one the WebSockets.
+switched_on: Final = DisconnectMiddleware(DisconnectMiddleware(work, websocket=True, grace=GRACE))
+switched_off: Final = DisconnectMiddleware(work, websocket=True, cancel=False)
 always: Final = DisconnectMiddleware(events)
 
 
 async def app(scope: Scope, receive: Receive, send: Send) -> Any:
     """The application: handlers, the live list, and the page."""
-    if scope["type"] != "http":
+    if scope["type"] not in ("http", "websocket"):
         return
-    if scope["path"].strip("/") in JOBS:
+    websocket = scope["type"] == "websocket"
+    job = scope["path"].strip("/")
+    if job in (WEBSOCKETS if websocket else REQUESTS):
         guarded = "guarded" in parse_qs(scope["query_string"].decode())
         return await (switched_on if guarded else switched_off)(scope, receive, send)
+    if websocket:
+        return await send({"type": "websocket.close"})
     if scope["path"] == "/events":
         return await always(scope, receive, send)
     return await page(scope, receive, send)

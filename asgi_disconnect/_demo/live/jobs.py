@@ -60,16 +60,36 @@ async def upload(work: Callable[[], Awaitable[None]], receive: Receive, send: Se
     await send({"type": "http.response.body", "body": f"{size} bytes".encode()})
 
 
+async def alert(work: Callable[[], Awaitable[None]], receive: Receive, send: Send) -> None:
+    """A WebSocket that only pushes: it watches a price, and has nothing to say for a long time.
+
+    So nothing tells it that its client has gone: it never calls `receive()` again, and `send()`
+    fails on some servers only, when it is next called.
+    """
+    await receive()  # websocket.connect
+    await send({"type": "websocket.accept"})
+    await send({"type": "websocket.send", "text": "watching the price"})
+    for _ in range(round(SECONDS["alert"] / STEP)):
+        await work()
+    try:
+        await send({"type": "websocket.send", "text": "the price has fallen"})
+        await send({"type": "websocket.close"})
+    except OSError:  # nobody was there to be alerted, and all the work is done
+        pass
+
+
 class ClientLeft(Exception):
     """The client has left in the middle of its body."""
 
 
-SECONDS: Final = {"query": 8.0, "stream": len(WORDS) * STEP, "upload": 8.0}
+SECONDS: Final = {"query": 8.0, "stream": len(WORDS) * STEP, "upload": 8.0, "alert": 8.0}
 UPLOAD_STEP: Final = 200_000
 """Bytes that are worked through in a step: 16 MB, which the page sends, are the whole work."""
 _UPLOAD_STEPS: Final = round(SECONDS["upload"] / STEP)
 
-JOBS: Final = {"query": query, "stream": stream, "upload": upload}
+REQUESTS: Final = {"query": query, "stream": stream, "upload": upload}
+WEBSOCKETS: Final = {"alert": alert}
+JOBS: Final = REQUESTS | WEBSOCKETS
 
 
 async def handle(board: Board, entry: Entry, receive: Receive, send: Send) -> None:

@@ -1,7 +1,7 @@
-// The page to watch it on: starts requests, leaves them, and shows what the server's handlers say.
+// The live demo: starts requests and WebSockets, leaves them, and shows what their handlers say.
 "use strict";
 
-const NAMES = { query: "Slow query", stream: "Streamed answer", upload: "Upload" };
+const NAMES = { query: "Slow query", stream: "Streamed answer", upload: "Upload", alert: "WebSocket" };
 const STATES = {
   "working": "working",
   "for nobody": "working for nobody",
@@ -20,16 +20,22 @@ const mine = new Map(); // key -> { abort, text }
 const rows = new Map(); // key -> the row's element
 let count = 0;
 
-// Requests
+// Requests and WebSockets
 
 async function start(job) {
   const key = `${tab}-${++count}`;
+  const guarded = find("switch").getAttribute("aria-checked") === "true";
+  const url = `${job}?key=${key}${guarded ? "&guarded=1" : ""}`;
+  await (job === "alert" ? listen(key, job, url) : ask(key, job, url));
+  mine.delete(key);
+  allowButtons();
+}
+
+async function ask(key, job, url) {
   const controller = new AbortController();
   const request = { abort: () => controller.abort(), text: "" };
   mine.set(key, request);
   allowButtons();
-  const guarded = find("switch").getAttribute("aria-checked") === "true";
-  const url = `${job}?key=${key}${guarded ? "&guarded=1" : ""}`;
   const options = { signal: controller.signal, cache: "no-store" };
   if (job === "upload") {
     options.method = "POST";
@@ -44,10 +50,19 @@ async function start(job) {
     }
   } catch (error) {
     if (error.name !== "AbortError") console.info(`${job} was cut off:`, error.message);
-  } finally {
-    mine.delete(key);
-    allowButtons();
   }
+}
+
+async function listen(key, job, url) {
+  const socket = new WebSocket(new URL(url, location.href.replace(/^http/, "ws")));
+  const request = { abort: () => socket.close(), text: "" };
+  mine.set(key, request);
+  allowButtons();
+  socket.addEventListener("message", (event) => {
+    request.text = event.data;
+    showText(key, job, request.text);
+  });
+  await new Promise((resolve) => socket.addEventListener("close", resolve));
 }
 
 function allowButtons() {
@@ -94,6 +109,7 @@ function showRow(id, handler) {
     row.dataset.number = handler.number;
     rows.set(id, row);
     insert(row, handler.number);
+    if (mine.has(id)) showText(id, handler.job, mine.get(id).text);
   }
   const part = (seconds) => `${(100 * seconds) / handler.seconds}%`;
   row.dataset.state = handler.state;
@@ -111,7 +127,7 @@ function insert(row, number) {
 
 function showText(key, job, text) {
   const row = rows.get(key);
-  if (!row || job !== "stream") return;
+  if (!row || !["stream", "alert"].includes(job)) return;
   // The last words: that is where something happens.
   const words = text.trim().split(" ");
   row.querySelector(".text").textContent = (words.length > 7 ? "… " : "") + words.slice(-7).join(" ");
