@@ -1,12 +1,22 @@
 """An HTTP/1.1 client on a bare socket, which can leave in every way that there is."""
 
+import contextlib
 import http.client
 import select
 import socket
+import ssl
 import struct
 from dataclasses import dataclass
 
 LINGER_0 = struct.pack("ii", 1, 0)
+
+
+def send_close_notify(connection: socket.socket) -> None:
+    """End TLS, and do not wait for the other side to do so too; TCP stays as it is."""
+    assert isinstance(connection, ssl.SSLSocket)
+    connection.setblocking(False)
+    with contextlib.suppress(ssl.SSLError):  # it is sent, and then the other side's is not there
+        connection.unwrap()
 
 
 @dataclass(frozen=True)
@@ -20,9 +30,11 @@ class Response:
 class Http1Client:
     """One connection."""
 
-    def __init__(self, address: tuple[str, int]) -> None:
+    def __init__(self, address: tuple[str, int], tls: ssl.SSLContext | None = None) -> None:
         self.socket = socket.create_connection(address, timeout=10)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if tls is not None:
+            self.socket = tls.wrap_socket(self.socket, server_hostname="localhost")
         self._response: http.client.HTTPResponse | None = None
 
     def request(
@@ -99,7 +111,15 @@ class Http1Client:
         return b"".join(pieces)
 
     def leave(self, way: str) -> None:
-        """Leave: by a FIN, an RST, or with the writing half only."""
+        """Leave: by a FIN, an RST, or with the writing half only.
+
+        Of a TLS connection: by ``close-notify`` alone, or by ``close-notify-fin``, as most clients
+        do; a FIN comes without it.
+        """
+        if way.startswith("close-notify"):
+            send_close_notify(self.socket)
+            if way == "close-notify":
+                return
         if way == "half-close":
             self.socket.shutdown(socket.SHUT_WR)
             return

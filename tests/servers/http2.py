@@ -1,7 +1,11 @@
-"""An HTTP/2 client (h2c, with prior knowledge) on a bare socket, which can leave in every way."""
+"""An HTTP/2 client on a bare socket, which can leave in every way.
+
+It speaks h2c, with prior knowledge, or HTTP/2 over TLS.
+"""
 
 import contextlib
 import socket
+import ssl
 
 import h2.config
 import h2.connection
@@ -9,15 +13,19 @@ import h2.events
 from h2.errors import ErrorCodes
 from hyperframe.frame import RstStreamFrame
 
-from .http1 import LINGER_0, Response
+from .http1 import LINGER_0, Response, send_close_notify
 
 
 class Http2Client:
     """One connection.  Everything is about the last request unless a `stream` is named."""
 
-    def __init__(self, address: tuple[str, int]) -> None:
+    def __init__(self, address: tuple[str, int], tls: ssl.SSLContext | None = None) -> None:
         self.socket = socket.create_connection(address, timeout=10)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._scheme = "http" if tls is None else "https"
+        if tls is not None:
+            self.socket = tls.wrap_socket(self.socket, server_hostname="localhost")
+            assert self.socket.selected_alpn_protocol() == "h2"
         self._h2 = h2.connection.H2Connection(h2.config.H2Configuration(client_side=True))
         self._h2.initiate_connection()
         self._flush()
@@ -46,7 +54,7 @@ class Http2Client:
         headers = [
             (":method", method),
             (":path", path),
-            (":scheme", "http"),
+            (":scheme", self._scheme),
             (":authority", "localhost"),
             ("content-length", str(length)),
         ]
@@ -96,12 +104,19 @@ class Http2Client:
             self._flush()
 
     def leave(self, way: str, stream: int | None = None) -> None:
-        """Leave: by a FIN or an RST of the connection, or by an RST_STREAM (CANCEL)."""
+        """Leave: by a FIN or an RST of the connection, or by an RST_STREAM (CANCEL).
+
+        TLS ends as in `Http1Client.leave`.
+        """
         if way == "rst-stream":
             # Not by h2, which sends none once the response is complete; others do.
             frame = RstStreamFrame(stream or self.stream, error_code=ErrorCodes.CANCEL)
             self.socket.sendall(frame.serialize())
             return
+        if way.startswith("close-notify"):
+            send_close_notify(self.socket)
+            if way == "close-notify":
+                return
         if way == "rst":
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, LINGER_0)
         self.close()

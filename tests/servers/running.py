@@ -22,6 +22,7 @@ from .http1 import Http1Client
 from .journal import Journal
 
 if TYPE_CHECKING:
+    from .tls import Certificate
     from .websocket_clients import WebSocketClient
 
 Client = Http1Client
@@ -43,8 +44,11 @@ DEPRECATED = "UvicornDeprecationWarning: "
 class RunningServer:
     """One server process, from `start()` to `stop()`."""
 
-    def __init__(self, configuration: Configuration, *options: str) -> None:
+    def __init__(
+        self, configuration: Configuration, *options: str, tls: "Certificate | None" = None
+    ) -> None:
         self.configuration = configuration
+        self._tls = tls
         self.journal = Journal()
         self.story = self.journal.story
         self.wait = self.journal.wait
@@ -101,9 +105,10 @@ class RunningServer:
         if self.configuration.http2:
             from .http2 import Http2Client
 
-            client: Client = Http2Client(self.address)  # type: ignore[assignment]
+            tls = self._tls and self._tls.trusted("h2")
+            client: Client = Http2Client(self.address, tls)  # type: ignore[assignment]
         else:
-            client = Http1Client(self.address)
+            client = Http1Client(self.address, self._tls and self._tls.trusted("http/1.1"))
         self._clients.append(client)
         return client
 
