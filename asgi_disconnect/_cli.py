@@ -106,6 +106,12 @@ def _add_check(add_parser: AddParser) -> None:
         metavar="SECONDS",
         help="how long to watch an app that runs on (default: 5)",
     )
+    parser.add_argument(
+        "--deadline",
+        type=_seconds,
+        metavar="SECONDS",
+        help="see what the app makes of a deadline, too: the middleware gets this one",
+    )
     parser.add_argument("--port", type=_port, help="the first port to use (default: free ones)")
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
     parser.set_defaults(run=_check)
@@ -166,6 +172,7 @@ def _check(chosen: argparse.Namespace) -> int:
             servers=tuple(chosen.server),
             port=chosen.port,
             patience=chosen.patience,
+            deadline=chosen.deadline,
             as_json=chosen.json,
         )
     )

@@ -41,6 +41,8 @@ class Wanted:
     """The first server's; the others get the next ones.  None: free ones."""
     patience: float = 5.0
     """Seconds for which an app is watched that runs on."""
+    deadline: float | None = None
+    """Seconds of a deadline, to see what the app makes of one."""
     as_json: bool = False
 
 
@@ -107,6 +109,7 @@ async def _check_one(
         target,
         wanted.request,
         wanted.patience,
+        wanted.deadline,
         lambda state: progress.show(server.name, state),
     )
     return replace(checked, warning=server.warning)

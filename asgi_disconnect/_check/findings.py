@@ -6,8 +6,8 @@ from typing import Final, Literal
 
 from .target import Target
 
-Moment = Literal["mid-upload", "before response", "during response", "after response"]
-"""When the client left."""
+Moment = Literal["mid-upload", "before response", "during response", "deadline", "after response"]
+"""When the client left; or it stayed, and a deadline passed."""
 
 SOON: Final = 0.05
 """Seconds within which an app that was neither told nor cancelled may just have ended by itself."""
@@ -45,6 +45,8 @@ class Departure:
     """The option that gives it time to end, and how many seconds."""
     by_a2wsgi: bool = False
     """It was a2wsgi that was cancelled, and not what it runs."""
+    answered: bool = False
+    """The client, which stayed, has a 504."""
 
     @property
     def background(self) -> bool:
@@ -118,6 +120,8 @@ def _complaint(departure: Departure, without: Departure | None, patience: float)
     if departure.background:
         spoilt = departure.cut_short and not (without is not None and without.cut_short)
         return "the background work was cut short" if spoilt else None
+    if departure.moment == "deadline" and not departure.answered:
+        return "the client had no 504"
     if departure.cut_off:
         return f"cleanup was cut off in {' and in '.join(departure.cut_off)}{_reason(departure)}"
     if departure.by_a2wsgi:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any, Final
 
 from .findings import Checked, Departure, Half
-from .request import CannotAsk, Request, Stay, require_work
+from .request import CannotAsk, Request, Stay, require_late_answer, require_work
 from .running import App, CannotRun, RunningServer, running
 from .servers import Server
 from .target import Target
@@ -21,10 +21,18 @@ Say = Callable[[str], None]
 class HalfTaken:
     """What one half of a check is made with: the server that runs, and how it is asked."""
 
-    def __init__(self, runs: RunningServer, request: Request, patience: float, say: Say) -> None:
+    def __init__(
+        self,
+        runs: RunningServer,
+        request: Request,
+        patience: float,
+        deadline: float | None,
+        say: Say,
+    ) -> None:
         self._runs = runs
         self._request = request
         self.patience = patience
+        self._deadline = deadline
         self._say = say
 
     async def take(self, mode: str, known: Stay | None = None) -> tuple[Half, Stay]:
@@ -46,9 +54,17 @@ class HalfTaken:
             leaving.append(visits.leave_before_response(seen))
         if seen.streams:
             leaving.append(visits.leave_during_response(seen))
+        bounded = visits
+        if self._deadline is not None and name == "with":
+            require_late_answer(self._request, seen, self._deadline)
+            mode = f"deadline:{self._deadline!r}"
+            bounded = Visits(self._runs, self._request, mode, self.patience)
+            leaving.append(bounded.let_deadline_pass(self._deadline))
         departures = await asyncio.gather(*leaving)
         left_over = await self._left_over()
-        departures = [visits.with_cleanup(departure) for departure in departures]
+        departures = [
+            bounded.with_cleanup(visits.with_cleanup(departure)) for departure in departures
+        ]
         if after is not None:
             departures.append(after)
         return Half(tuple(departures), tuple(self._runs.complaints()), left_over), stay
@@ -80,6 +96,7 @@ async def check_server(
     target: Target,
     request: Request,
     patience: float,
+    deadline: float | None,
     say: Say,
 ) -> Checked:
     """Check one server: without the middleware, and with it."""
@@ -88,7 +105,7 @@ async def check_server(
     bare, own = ("idle", "as-is") if target.guarded else ("bare", "outermost")
     try:
         async with running(server, port, app) as runs:
-            half = HalfTaken(runs, request, patience, say)
+            half = HalfTaken(runs, request, patience, deadline, say)
             without, stay = await half.take(bare)
             guarded, seen = await half.take(own, stay)
             checked = Checked(server.name, server.version, without, guarded)
@@ -98,7 +115,7 @@ async def check_server(
         if again:
             # It may be the app's own doing: a limit, or what it logs at every second request.
             async with running(server, port, app) as runs:
-                half = HalfTaken(runs, request, patience, say)
+                half = HalfTaken(runs, request, patience, deadline, say)
                 checked = await _take_again(half, checked, bare, own, stay)
                 if target.guarded:
                     checked = await _look_for_hiders(half, checked, stay)

@@ -98,7 +98,8 @@ class Visit:
 
         ``bare``: the app alone.  ``as-is``: the app, which has a middleware of ours in it.
         ``outermost``: our middleware around it.  ``idle``: our middleware around it, for a handler
-        that uses it, but such that it does nothing.  ``traced``: as it is, and each layer tells.
+        that uses it, but such that it does nothing.  ``deadline:SECONDS``: our middleware around
+        it, with a deadline.  ``traced``: as it is, and each layer tells.
         """
 
         async def witnessed(scope: Scope, receive: Receive, send: Send) -> Any:
@@ -108,6 +109,8 @@ class Visit:
         served: App = witnessed
         if mode == "outermost":
             served = DisconnectMiddleware(witnessed)
+        elif mode.startswith("deadline:"):
+            served = DisconnectMiddleware(witnessed, deadline=float(mode.partition(":")[2]))
         elif mode == "idle":
             served = DisconnectMiddleware(witnessed, cancel=False, watch_after=math.inf)
         observers.append(self._report)

@@ -111,6 +111,16 @@ def require_work(request: Request, stay: Stay) -> None:
     )
 
 
+def require_late_answer(request: Request, stay: Stay, deadline: float) -> None:
+    """Raise `CannotAsk` if nothing is left of the response's start for a deadline to prevent."""
+    if stay.started is None or stay.started > deadline + AT_ONCE:
+        return
+    raise CannotAsk(
+        f"{request.method} {request.path} begins to answer after {stay.started:.2f} s: a deadline"
+        f" of {deadline:g} s comes too late to show anything. Choose a smaller --deadline."
+    )
+
+
 def _phrase(status: int) -> str:
     try:
         return http.HTTPStatus(status).phrase

@@ -108,6 +108,21 @@ class Visits:
                 await asyncio.wait_for(reader.read(1), lasts)
         return await self._outcome(key, "during response")
 
+    async def let_deadline_pass(self, seconds: float) -> Departure:
+        """Stay, while a deadline passes; the mode says the same one."""
+        async with self._connected() as (key, reader, writer):
+            writer.write(self._request.data)
+            answer = bytearray()
+            reading = asyncio.ensure_future(_read_to_the_end(reader, answer))
+            await self._runs.wait(key, "called", self._patience)
+            called = self._runs.story(key).times.get("called", monotonic())
+            await self._runs.wait(key, "ended", max(0.0, called + seconds - monotonic()))
+            departure = await self._outcome(key, "deadline", called + seconds)
+            await asyncio.wait([reading], timeout=AT_ONCE)
+            reading.cancel()
+            await asyncio.wait([reading])
+        return replace(departure, answered=b" 504 " in answer.partition(b"\r\n")[0])
+
     def with_cleanup(self, departure: Departure) -> Departure:
         """What is known of it when everything that the app has started has ended."""
         key = self._keys.get(departure.moment)
@@ -132,8 +147,8 @@ class Visits:
         finally:
             writer.close()
 
-    async def _outcome(self, key: str, moment: Moment) -> Departure:
-        left = monotonic()
+    async def _outcome(self, key: str, moment: Moment, left: float | None = None) -> Departure:
+        left = left or monotonic()
         self._keys[moment] = key
         runs = self._runs
         story = runs.story(key)
@@ -147,7 +162,7 @@ class Visits:
             ended = await runs.wait(key, "ended", left + self._patience - monotonic())
         if not ended:
             stands |= await runs.ask(f"where {key}")
-        if self._mode in ("outermost", "as-is") and ended:
+        if ended and self._mode not in ("bare", "idle"):
             await runs.wait(key, "report", SOON_AFTER)
         outcome = story.details.get("outcome")
         cancelled = outcome in ("cancelled", "overran") or story.details.get("how") == "cancelled"
