@@ -91,9 +91,9 @@ class Departure:
     def abandoned(self) -> bool:
         """What the app raises is because it was cancelled, or told to stop.
 
-        Frameworks answer what they raise then with a response of their own, so it does not matter
-        that one was completed.  But what an app raises because the server's `send` raised is the
-        server's to catch (ASGI HTTP specification, "Disconnected Client").
+        Frameworks answer that with a response of their own, so one that was completed does not
+        matter.  But what an app raises because the server's `send` raised is the server's to catch
+        (ASGI HTTP specification, "Disconnected Client").
         """
         if self.drops:
             return True
@@ -116,8 +116,7 @@ class Departure:
         with self._lock:
             self.cause = cause
             callbacks, self._callbacks = self._callbacks, {}
-        # Before anybody hears of it, and cancels a group.
-        self._cancel_groups_once()
+        self._cancel_groups_once()  # before anybody hears of it, and cancels a group
         self.told = told
         if self._happened is not None:
             self._happened.set()
@@ -149,9 +148,8 @@ class Departure:
         options, guard = self._options, self._guard
         if guard is None or not options.cancel:
             return
-        # A call of `receive()` that waits takes a tick to return, and the end of the response may
-        # be on its way in this very tick; neither is to be cancelled.  Two, since trio runs a
-        # tick's tasks in any order.
+        # A call of `receive()` that waits takes a tick to return, and the response may end in this
+        # very tick: neither must be cancelled.  Two, since trio runs a tick's tasks in any order.
         await checkpoint()
         await checkpoint()
         # Nor one that is about to listen: Django, cancelled as it starts its listener, loses its
@@ -173,12 +171,15 @@ class Departure:
         self.overran = told
         self.cancelled = True
         self._cancel_groups_once()
-        if not await guard.cancel_app(unless=self._is_called_off):
+        if not await guard.cancel_app(unless=self._call_off):
             self.cancelled = self.overran = False
             return
         await anyio.sleep(options.cleanup_timeout)
         self.overran = True
         await guard.cancel_for_good()
+
+    def _call_off(self) -> bool:
+        return False  # see `WebSocketDeparture`
 
     async def _outlasts_grace(self, exchange: Departing, *, told: bool) -> bool:
         """Give the app its time to end by itself; false if it is not to be cancelled after it."""
@@ -187,10 +188,6 @@ class Departure:
             grace = self._options.grace
             await anyio.sleep(min(grace, SEND_ERROR_GRACE) if by_error else grace)
         return True
-
-    def _is_called_off(self) -> bool:
-        """Whether the app must not be cancelled any more, if that has not reached it yet."""
-        return False
 
     # What a handle asks for
 
