@@ -36,7 +36,7 @@ class LoggingHook:
     which nobody else would show.  What frameworks raise because the client has left is no error
     (`instrumentation.errors`).
 
-    :param logger: where to log; ``asgi_disconnect._report`` by default.
+    :param logger: where to log; ``asgi_disconnect.report`` by default.
     :param level: `logging.INFO` by default: a client that leaves is no error of the server's.
     :param route: takes the scope, and returns the template of the route that was taken, or None;
         by default, what Starlette, FastAPI and Litestar say.
@@ -49,7 +49,7 @@ class LoggingHook:
         *,
         route: Route = route_of,
     ) -> None:
-        self._logger = logger or logging.getLogger("asgi_disconnect._report")
+        self._logger = logger or logging.getLogger("asgi_disconnect.report")
         self._level = level
         self._route = route
 

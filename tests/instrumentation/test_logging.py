@@ -150,7 +150,7 @@ async def test_by_default_it_logs_below_the_librarys_name(
     with caplog.at_level(logging.INFO, "asgi_disconnect"):
         await serve(works, LoggingHook())
     (record,) = (each for each in caplog.records if each.levelno >= logging.INFO)
-    assert record.name == "asgi_disconnect._report"
+    assert record.name == "asgi_disconnect.report"
 
 
 async def test_a_level_that_is_off_costs_nothing(caplog: pytest.LogCaptureFixture) -> None:
