@@ -50,7 +50,7 @@ def test_every_bound_is_the_projects(project: dict[str, Any], told: dict[str, st
         "python": project["project"]["requires-python"],
         **dict(parsed(project["project"]["dependencies"])),
         **dict(parsed(extras["opentelemetry"] + extras["prometheus"])),
-        **dict(parsed(groups["servers"] + groups["frameworks"])),
+        **dict(parsed(groups["servers"] + groups["frameworks"] + groups["channels"])),
     }
     of_tests = dict(parsed(groups["tests"]))
     asked |= {name: of_tests[name] for name in ("pytest", "trio", "uvloop")}
