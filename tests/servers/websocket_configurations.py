@@ -26,7 +26,10 @@ class WebSocketConfiguration(Configuration):
     """The same after the client went without a close frame."""
     push_to_gone: str = "nothing"
     """What `send` does for a client that has gone, when the app has not been told: "nothing", or
-    it raises "OSError", or uvloop's "RuntimeError" on gunicorn in the first moment."""
+    it raises "OSError"."""
+    push_in_between: str = ""
+    """What it may raise instead in the moment before the server has noticed, which no middleware
+    can tell from an error of the app's."""
     send_when_told: str = "nothing"
     """The same when the app has been told; it may raise "RuntimeError" then."""
     woken: int = 1
@@ -141,6 +144,7 @@ WEBSOCKET_CONFIGURATIONS = (
     _with_websockets("hypercorn-h2c", **_HYPERCORN, deaf_to=("end-stream",), survives_reply=False),
     _with_websockets(
         "daphne",
+        push_in_between="Disconnected",
         send_after_close="Disconnected",
         denies=False,
         nonsense=0,
@@ -168,6 +172,7 @@ WEBSOCKET_CONFIGURATIONS = (
     _with_websockets(
         "gunicorn",
         push_to_gone="OSError",
+        push_in_between="RuntimeError",
         send_when_told="OSError",
         send_after_close="OSError",
         denies=False,
