@@ -139,7 +139,10 @@ def types(session: nox.Session) -> None:
 
 @nox.session(python=False)
 def transparency(session: nox.Session) -> None:
-    """Starlette's and Django's own test suites, plain and with every app wrapped."""
+    """Starlette's, FastAPI's and Django's own test suites, plain and with every app wrapped.
+
+    Where there are WebSockets, twice: they pass through, and they are guarded.
+    """
     # It makes an environment for each suite, and needs none for itself.
     cache = session.cache_dir / "transparency"
     session.run(

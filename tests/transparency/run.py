@@ -1,11 +1,12 @@
-"""Is the middleware transparent?  Ask the test suites of Starlette and Django.
+"""Is the middleware transparent?  Ask the test suites of Starlette, FastAPI and Django.
 
-    python tests/transparency/run.py [SUITE ...]
+    python tests/transparency/run.py [--mode http|websocket] [SUITE ...]
 
-Runs each suite twice, as it is and with every application in it inside `DisconnectMiddleware`, and
-names the tests that pass the first time and fail the second.  Each of those is run once more, both
-ways, and forgiven if it passes then.  Ends with status 1 if a test is left that fails for the
-middleware, or if too little was wrapped for the run to prove anything.
+Runs each suite as it is, and again with every application in it inside `DisconnectMiddleware`:
+once as it comes, and once with `websocket=True` if the suite has WebSockets.  It names the tests
+that pass as they are and fail inside.  Each of those is run once more, both ways, and forgiven if
+it passes then.  Ends with status 1 if a test is left that fails for the middleware, or if too
+little was wrapped for the run to prove anything.
 """
 
 import argparse
@@ -29,6 +30,9 @@ RUN_TIMEOUT = 1800
 """Seconds for a run; what has not been run then has failed."""
 MOST_TO_RETRY = 100
 MOST_TO_NAME = 50
+
+MODES: dict[str, dict[str, object]] = {"http": {}, "websocket": {"websocket": True}}
+"""What is guarded, and the middleware's options for it."""
 
 
 @dataclass(frozen=True)
@@ -60,21 +64,23 @@ class Tests:
         self._environment = environment
         self._options = options
 
-    def run(self, tests: Iterable[str], *, wrapped: bool, again: bool = False) -> Run:
+    def run(self, tests: Iterable[str], *, mode: str | None = None, again: bool = False) -> Run:
+        """Run them as they are, or inside the middleware in that mode."""
         with tempfile.TemporaryDirectory() as scratch:
             outcomes, calls = Path(scratch, "outcomes"), Path(scratch, "calls")
             outcomes.touch()
             calls.touch()
             log = self._environment.home / (
-                f"{'wrapped' if wrapped else 'plain'}{'-again' if again else ''}.log"
+                f"{f'wrapped-{mode}' if mode else 'plain'}{'-again' if again else ''}.log"
             )
             variables = {
                 "TRANSPARENCY_OUTCOMES": str(outcomes),
                 "TRANSPARENCY_CALLS": str(calls),
                 "PATH": os.pathsep.join([str(self._environment.python.parent), os.environ["PATH"]]),
             }
-            if wrapped:
-                variables["TRANSPARENCY_OPTIONS"] = json.dumps(self._options)
+            if mode:
+                options = self._options | MODES[mode]
+                variables["TRANSPARENCY_OPTIONS"] = json.dumps(options)
             if self._suite.django:
                 variables["TRANSPARENCY_UNITTEST"] = str(TEST_TIMEOUT)
             begin = time.monotonic()
@@ -125,7 +131,9 @@ def _calls(file: Path) -> "Counter[str]":
     return calls
 
 
-def is_transparent(name: str, cache: Path, options: dict[str, object]) -> bool:
+def is_transparent(
+    name: str, cache: Path, options: dict[str, object], modes: Iterable[str]
+) -> bool:
     """Run the suite of that name, and print what came of it."""
     suite = SUITES[name]
     print(f"\n{name}: {suite.sdist}", flush=True)
@@ -138,41 +146,53 @@ def is_transparent(name: str, cache: Path, options: dict[str, object]) -> bool:
         print(f"  could not be prepared: {error}")
         return False
     tests = Tests(suite, environment, options)
-    plain = tests.run(suite.tests, wrapped=False)
-    print(f"  plain    {plain}", flush=True)
-    wrapped = tests.run(suite.tests, wrapped=True)
-    print(f"  wrapped  {wrapped}")
+    plain = tests.run(suite.tests)
+    print(f"  plain: {plain}", flush=True)
+    if not plain.passed:
+        show_end_of_log(plain)
+        return False
+    verdicts = [_is_transparent(suite, tests, plain, mode) for mode in modes]
+    return all(verdicts)
+
+
+def _is_transparent(suite: Suite, tests: Tests, plain: Run, mode: str) -> bool:
+    wrapped = tests.run(suite.tests, mode=mode)
+    print(f"  wrapped, {mode}: {wrapped}")
     counts = ", ".join(f"{count} {kind}" for kind, count in wrapped.calls.most_common())
-    print(f"  calls    {counts or 'none'}")
-    for run in (plain, wrapped):
-        if not run.passed:
-            print("  NOTHING PASSED:", *run.log.read_text().splitlines()[-10:], sep="\n    ")
-            return False
-    if wrapped.calls["http"] < suite.fewest_calls:
-        print(f"  PROVES NOTHING: {suite.fewest_calls} HTTP exchanges are the least")
+    print(f"    calls: {counts or 'none'}")
+    if not wrapped.passed:
+        show_end_of_log(wrapped)
+        return False
+    if wrapped.calls[mode] < suite.fewest_calls[mode]:
+        print(f"    PROVES NOTHING: {suite.fewest_calls[mode]} {mode} calls are the least")
         return False
 
     broken = plain.passed - wrapped.passed
-    expected = {test for test in broken if test.partition("[")[0] in suite.incompatible}
+    reasons = suite.reasons(mode)
+    expected = {test for test in broken if test.partition("[")[0] in reasons}
     broken -= expected
     flaky: set[str] = set()
     if 0 < len(broken) <= MOST_TO_RETRY:
         again = sorted(broken)
-        plain_again = tests.run(again, wrapped=False, again=True)
-        wrapped_again = tests.run(again, wrapped=True, again=True)
+        plain_again = tests.run(again, again=True)
+        wrapped_again = tests.run(again, mode=mode, again=True)
         flaky = broken - (plain_again.passed - wrapped_again.passed)
         broken -= flaky
 
     for title, names in (("expected", expected), ("flaky", flaky), ("BROKEN", broken)):
         for test in sorted(names)[:MOST_TO_NAME]:
-            print(f"  {title}: {test}")
+            print(f"    {title}: {test}")
         if len(names) > MOST_TO_NAME:
-            print(f"  {title}: {len(names) - MOST_TO_NAME} more")
+            print(f"    {title}: {len(names) - MOST_TO_NAME} more")
     for test in {test.partition("[")[0] for test in expected}:
-        print(f"  ({test.rpartition('::')[2]}: {suite.incompatible[test]})")
+        print(f"    ({test.rpartition('::')[2]}: {reasons[test]})")
     if broken:
-        print(f"  see {wrapped.log}")
+        print(f"    see {wrapped.log}")
     return not broken
+
+
+def show_end_of_log(run: Run) -> None:
+    print("    NOTHING PASSED:", *run.log.read_text().splitlines()[-10:], sep="\n      ")
 
 
 def main() -> int:
@@ -187,18 +207,28 @@ def main() -> int:
         help="where the suites and their environments are kept (default: %(default)s)",
     )
     parser.add_argument(
+        "--mode", choices=[*MODES], help="what is guarded (default: one after the other)"
+    )
+    parser.add_argument(
         "--watch-after", type=float, metavar="SECONDS", help="the middleware's option"
     )
     arguments = parser.parse_args()
-    names = arguments.suites or [*SUITES]
-    for name in names:
+    for name in arguments.suites:
         if name not in SUITES:
             parser.error(f"no suite {name!r}, only {', '.join(SUITES)}")
+    asked = [arguments.mode] if arguments.mode else [*MODES]
+    suites = {
+        name: [mode for mode in asked if mode in suite.fewest_calls]
+        for name, suite in SUITES.items()
+        if not arguments.suites or name in arguments.suites
+    }
     options: dict[str, object] = {}
     if arguments.watch_after is not None:
         options["watch_after"] = arguments.watch_after
     cache = arguments.cache.resolve()
-    verdicts = [is_transparent(name, cache, options) for name in names]
+    verdicts = [
+        is_transparent(name, cache, options, modes) for name, modes in suites.items() if modes
+    ]
     return 0 if all(verdicts) else 1
 
 

@@ -26,7 +26,7 @@ from contextvars import ContextVar
 from types import ModuleType
 from typing import Any
 
-PACKAGES = {"asgiref", "django", "starlette"}
+PACKAGES = {"asgiref", "django", "fastapi", "starlette"}
 
 # module: (class whose instances take an application, the attribute they keep it in)
 CLIENTS = {
