@@ -15,7 +15,7 @@ if not (ROOT / "docs").is_dir():
     collect_ignore_glob = ["*.py"]
 
 PAGES = pages()
-INDEPENDENT = ("docs/quick-start.md", "docs/guides/testing.md")
+INDEPENDENT = ("docs/quick-start.md", "docs/guides/testing.md", "docs/guides/websockets.md")
 """Pages whose blocks are alternatives: one may be left out where its framework is not installed."""
 
 Run = Callable[[str], dict[str, Any]]

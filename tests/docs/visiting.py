@@ -1,4 +1,4 @@
-"""One request of an application, without a server."""
+"""One request or WebSocket of an application, without a server."""
 
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -55,4 +55,45 @@ async def visit(
             if leave_when is not None:
                 await leave_when()
                 gone.set()
+    return sent
+
+
+async def visit_websocket(app: Any, path: str, *texts: str) -> list[dict[str, Any]]:
+    """Open a WebSocket, send texts, leave when the app has sent one, and return what it sent."""
+    messages = [{"type": "websocket.connect"}]
+    messages += [{"type": "websocket.receive", "text": text} for text in texts]
+    pushed = anyio.Event()
+    gone = anyio.Event()
+    sent: list[dict[str, Any]] = []
+
+    async def receive() -> dict[str, Any]:
+        if messages:
+            return messages.pop(0)
+        await gone.wait()
+        return {"type": "websocket.disconnect", "code": 1001}
+
+    async def send(message: dict[str, Any]) -> None:
+        sent.append(message)
+        if message["type"] == "websocket.send":
+            pushed.set()
+
+    scope = {
+        "type": "websocket",
+        "asgi": {"version": "3.0", "spec_version": "2.3"},
+        "http_version": "1.1",
+        "scheme": "ws",
+        "path": path,
+        "raw_path": path.encode(),
+        "query_string": b"",
+        "root_path": "",
+        "headers": [(b"host", b"127.0.0.1")],
+        "client": ("127.0.0.1", 1),
+        "server": ("127.0.0.1", 80),
+        "subprotocols": [],
+    }
+    with anyio.fail_after(HUNG):
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(app, scope, receive, send)
+            await pushed.wait()
+            gone.set()
     return sent
