@@ -23,6 +23,8 @@ EXTRAS = f"[{','.join(PROJECT['project']['optional-dependencies'])}]"
 NEEDED_BY_TESTS = ["noxfile.py", "pyproject.toml", "README.md", "docs", "examples", "tests"]
 # Each runs in a process of its own, since each has settings of its own.
 DJANGO_TESTS = ["tests/frameworks/on_django", "tests/databases/on_django"]
+# These wait for other processes most of the time, and so run side by side.
+WAITING_TESTS = ["tests/check", "tests/servers"]
 # Each version of Django, and the oldest Python that it runs on.
 DJANGOS = {"4.2": "3.11", "5.2": "3.11", "6.1": "3.12"}
 # What `build` runs with the wheel: all that needs neither a database nor Django, nor much time.
