@@ -25,9 +25,10 @@ use another connection, for which `TransactionTestCase` is needed.
 
 from ._behaviours import BEHAVIOURS, Behaviour, ServerName
 from ._blocking import BlockingClient
-from ._client import Client, NeverHappened, Signal
+from ._client import Client
 from ._played import Played, exchange
 from ._result import Outcome, Result
+from ._waiting import NeverHappened, Signal
 
 __all__ = [
     "BEHAVIOURS",

@@ -1,10 +1,13 @@
 """The client for tests that are not async: the exchange runs in another thread's event loop."""
 
-from typing import Any, Protocol
+from typing import Any, Generic, Protocol, TypeVar
 
 from .._types import Message
-from ._client import Client, Signal
+from ._client import Client
 from ._result import Result
+from ._waiting import Signal, Waiting
+
+ClientT = TypeVar("ClientT", bound=Waiting[Any])
 
 
 class Portal(Protocol):
@@ -14,15 +17,31 @@ class Portal(Protocol):
         """Call `func` there and return what it returns."""
 
 
-class BlockingClient:
+class Blocking(Generic[ClientT]):
+    """What the clients of both kinds have in common."""
+
+    def __init__(self, client: ClientT, portal: Portal) -> None:
+        self._client = client
+        self._call = portal.call
+
+    def until(self, signal: Signal) -> None:
+        """Return when the app gives a signal of the test's own: an event, `threading.Event` too."""
+        self._call(self._client.until, signal)
+
+    def until_working(self) -> None:
+        """Return when the app, and whatever else runs in its event loop, waits for something."""
+        self._call(self._client.until_working)
+
+    def until_receiving(self) -> None:
+        """Return when the app waits in `receive()`, having got everything that was sent to it."""
+        self._call(self._client.until_receiving)
+
+
+class BlockingClient(Blocking[Client]):
     """The client of an exchange under test; `exchange()` makes it.
 
     Each method does what `Client`'s of the same name does.
     """
-
-    def __init__(self, client: Client, portal: Portal) -> None:
-        self._client = client
-        self._call = portal.call
 
     def send(self, body: bytes, *, more_body: bool = True) -> None:
         """Send the next piece of the request's body."""
@@ -47,18 +66,6 @@ class BlockingClient:
     def resume_reading(self) -> None:
         """Take what is sent again."""
         self._call(self._client.resume_reading)
-
-    def until(self, signal: Signal) -> None:
-        """Return when the app gives a signal of the test's own: an event, `threading.Event` too."""
-        self._call(self._client.until, signal)
-
-    def until_working(self) -> None:
-        """Return when the app, and whatever else runs in its event loop, waits for something."""
-        self._call(self._client.until_working)
-
-    def until_receiving(self) -> None:
-        """Return when the app waits in `receive()`, having got everything that was sent to it."""
-        self._call(self._client.until_receiving)
 
     def until_received(self, count: int) -> None:
         """Return when the app has got `count` bytes of the request's body."""

@@ -1,44 +1,14 @@
-"""The client's side of one exchange, in a test's hands.
-
-Every wait has an end: when the app has ended without doing what was waited for, or when `patience`
-is over.  The error then says what has happened so far, and what it probably is that is wrong.
-"""
-
-import inspect
-import threading
-from collections.abc import Awaitable, Callable
-from typing import Any, Protocol
-
-import anyio
+"""The client's side of one HTTP exchange, in a test's hands."""
 
 from .._exchange.http import HTTPExchange
 from .._types import Message
+from ._http_server import PlayedHTTPServer
 from ._result import Result
-from ._server import PlayedServer
+from ._waiting import NeverHappened, Waiting
 
 
-class NeverHappened(AssertionError):
-    """What a test waited for did not happen, or cannot."""
-
-
-class Event(Protocol):
-    """An event of anyio, asyncio or trio; a `threading.Event` will do as well."""
-
-    def wait(self) -> Any:
-        """Wait for it."""
-
-
-Signal = Event | Callable[[], Awaitable[Any]]
-"""What `until` can wait for: an event, or an async function that returns when it is time."""
-
-
-class Client:
+class Client(Waiting[PlayedHTTPServer]):
     """The client of an exchange under test; `exchange()` makes it."""
-
-    def __init__(self, server: PlayedServer, patience: float) -> None:
-        self._server = server
-        self._patience = patience
-        self._asked_for_result = False
 
     # What it does
 
@@ -97,61 +67,6 @@ class Client:
 
     # What it can wait for
 
-    async def until(self, signal: Signal) -> None:
-        """Return when the app gives a signal of the test's own.
-
-        :param signal: an event, or an async function that returns when it is time.
-        :raises NeverHappened: if the app ends before, or `patience` is over.
-        """
-        happened = False
-        failure = None
-        async with anyio.create_task_group() as tasks:
-
-            async def watch() -> None:
-                await self._server.until(lambda: self._server.ended)
-                tasks.cancel_scope.cancel()
-
-            tasks.start_soon(watch)
-            with anyio.move_on_after(self._patience):
-                try:
-                    await _wait_for(signal, self._patience)
-                    happened = True
-                except Exception as error:  # the task group would wrap it
-                    failure = error
-            tasks.cancel_scope.cancel()
-        if failure is not None:
-            raise failure
-        if not (happened or _is_set(signal)):
-            raise self._never("gave the signal")
-
-    async def until_working(self) -> None:
-        """Return when the app, and whatever else runs, waits for something: for time to pass, a
-        query, a thread, or the client.
-
-        This is the moment to leave for a handler that neither listens nor responds.  Where there is
-        a chain of short waits it may be any of them, and some frameworks go through a thread before
-        they call the handler (Django, and FastAPI for sync dependencies): use `until` there.
-        """
-        server = self._server
-        await self._until("was called", lambda: server.called)
-        with anyio.move_on_after(self._patience) as limit:
-            await anyio.wait_all_tasks_blocked()
-        if server.ended:
-            raise self._never("waited for anything")
-        if limit.cancelled_caught:
-            raise NeverHappened(
-                f"the app, or something else in this event loop, was busy for {self._patience:g} s"
-                " without a pause: wait for a signal of the test's own, with until()."
-            )
-
-    async def until_receiving(self) -> None:
-        """Return when the app waits in `receive()`, having got everything that was sent to it.
-
-        `DisconnectMiddleware` waits there on the app's behalf.
-        """
-        server = self._server
-        await self._until("waited in receive()", lambda: server.waits_for_client)
-
     async def until_received(self, count: int) -> None:
         """Return when the app has got `count` bytes of the request's body.
 
@@ -177,29 +92,12 @@ class Client:
 
         :raises NeverHappened: if the client has not left, and the app does not end by itself.
         """
-        self._asked_for_result = True
-        server = self._server
-        with anyio.move_on_after(self._patience):
-            await server.until(lambda: server.ended)
-        if not server.ended:
-            if not server.gone:
-                raise self._never("ended")
-            await self._stop()
-        return server.result
-
-    async def _stop(self) -> None:
-        server = self._server
-        server.overran = True
-        server.app_scope.cancel()
-        await server.until(lambda: server.ended)
+        await self._wait_for_end()
+        return self._server.result
 
     async def close(self) -> None:
-        """Leave, and see the app to its end; its error is raised if nobody has asked for it."""
-        self._server.leave()
-        asked = self._asked_for_result
-        result = await self.result()
-        if result.outcome == "failed" and result.exception is not None and not asked:
-            raise result.exception
+        """Do what `see_to_end` does."""
+        await self.see_to_end()
 
     # What it can see
 
@@ -226,16 +124,7 @@ class Client:
         """What the app has sent to it, message by message."""
         return self._server.sent
 
-    # Waiting
-
-    async def _until(self, what: str, condition: Callable[[], bool]) -> None:
-        server = self._server
-        if not condition():
-            self._refuse_the_impossible(what)
-        with anyio.move_on_after(self._patience):
-            await server.until(lambda: condition() or server.ended)
-        if not condition():
-            raise self._never(what)
+    # What is probably wrong
 
     def _refuse_the_impossible(self, what: str) -> None:
         """Not to wait for `patience` seconds where it is known at once."""
@@ -250,16 +139,6 @@ class Client:
                 f"the app never {what}: the client has left, and what the app sends now goes to"
                 " nobody. Wait for it before disconnect()."
             )
-
-    def _never(self, what: str) -> NeverHappened:
-        server = self._server
-        if server.ended:
-            error = NeverHappened(f"the app ended before it {what}: {self._likely_end()}")
-            error.__cause__ = server.exception
-            return error
-        return NeverHappened(
-            f"the app has not {what} within {self._patience:g} s: {self._likely_wait()}"
-        )
 
     def _likely_end(self) -> str:
         server = self._server
@@ -309,26 +188,3 @@ class Client:
             "it is at work. If it is to take that long, give exchange() a larger patience; if"
             " something holds it up, the test has to let it go on."
         )
-
-
-def _is_set(signal: Signal) -> bool:
-    """The app may have given the signal in its last tick, and the wait not have returned yet."""
-    is_set: Any = getattr(signal, "is_set", bool)
-    return bool(is_set())
-
-
-async def _wait_for(signal: Signal, patience: float) -> None:
-    wait: Any = getattr(signal, "wait", signal)
-    if isinstance(signal, threading.Event):
-        threads = anyio.CapacityLimiter(1)  # the app may use up all the others
-        await anyio.to_thread.run_sync(
-            signal.wait, patience, abandon_on_cancel=True, limiter=threads
-        )
-        return
-    awaitable = wait()
-    if not inspect.isawaitable(awaitable):
-        raise TypeError(
-            "until() takes an event, or an async function that returns when it is time;"
-            f" {signal!r} returned {awaitable!r}"
-        )
-    await awaitable

@@ -1,22 +1,15 @@
-"""`exchange()`: one exchange with an app, from its first message to its end."""
+"""`exchange()`: one HTTP exchange with an app."""
 
-import contextlib
 from collections.abc import Iterable, Mapping
-from types import TracebackType
 from typing import Any
-from urllib.parse import unquote
-
-import anyio
-from anyio.abc import TaskGroup
-from anyio.from_thread import start_blocking_portal
 
 from .._application import as_single_callable
-from .._report import observers
 from .._types import App, Scope
 from ._behaviours import Behaviour, ServerName, behaviour_of
-from ._blocking import BlockingClient
+from ._blocking import BlockingClient, Portal
 from ._client import Client
-from ._server import PlayedServer
+from ._http_server import PlayedHTTPServer
+from ._play import Play, make_scope
 
 
 def exchange(
@@ -72,7 +65,7 @@ def exchange(
     )
 
 
-class Played:
+class Played(Play[PlayedHTTPServer, Client, BlockingClient]):
     """What `exchange()` returns: to be entered once, by ``async with`` or by ``with``."""
 
     def __init__(
@@ -86,87 +79,38 @@ class Played:
         patience: float,
         backend: str,
     ) -> None:
-        self._app = app
+        super().__init__(app, backend)
         self._behaviour = behaviour
         self._scope = scope
         self._body, self._more_body = body
         self._reading = reading
         self._patience = patience
-        self._backend = backend
-        self._client: Client | None = None
-        self._stack = contextlib.ExitStack()
 
-    async def __aenter__(self) -> Client:
-        if self._client is not None:
-            raise RuntimeError("an exchange can be entered once: call exchange() for each")
-        server = PlayedServer(self._behaviour, self._scope)
+    def _make_server(self) -> PlayedHTTPServer:
+        server = PlayedHTTPServer(self._behaviour, self._scope)
         server.upload(self._body, more_body=self._more_body)
         server.set_reading(self._reading)
-        self._client = Client(server, self._patience)
-        observers.append(server.observe)
-        self._stack.callback(observers.remove, server.observe)
-        self._tasks: TaskGroup = anyio.create_task_group()
-        await self._tasks.__aenter__()
-        self._tasks.start_soon(server.serve, self._app)
-        self._tasks.start_soon(server.cancel_in_time)
-        return self._client
+        return server
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        failure = None
-        with self._stack:
-            if error is None:
-                assert self._client is not None
-                try:
-                    await self._client.close()
-                except Exception as raised:  # the task group would wrap it
-                    failure = raised
-            self._tasks.cancel_scope.cancel()
-            await self._tasks.__aexit__(None, None, None)
-        if failure is not None:
-            raise failure
+    def _make_client(self, server: PlayedHTTPServer) -> Client:
+        return Client(server, self._patience)
 
-    def __enter__(self) -> BlockingClient:
-        with contextlib.ExitStack() as stack:
-            portal = stack.enter_context(start_blocking_portal(self._backend))
-            client = stack.enter_context(portal.wrap_async_context_manager(self))
-            self._blocking = stack.pop_all()
+    def _make_blocking_client(self, client: Client, portal: Portal) -> BlockingClient:
         return BlockingClient(client, portal)
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self._blocking.__exit__(kind, error, traceback)
 
 
 def _scope(
     behaviour: Behaviour, method: str, target: str, headers: Iterable[tuple[str, str]]
 ) -> dict[str, Any]:
-    raw_path, _, query = target.partition("?")
-    made: dict[str, Any] = {
-        "type": "http",
-        "asgi": {"version": "3.0"},
-        "http_version": behaviour.http_version,
-        "method": method.upper(),
-        "scheme": "http",
-        "path": unquote(raw_path),
-        "raw_path": raw_path.encode(),
-        "query_string": query.encode(),
-        "root_path": "",
-        "headers": [
-            (b"host", b"testserver"),
-            *((name.lower().encode(), value.encode("latin-1")) for name, value in headers),
-        ],
-        "client": ("127.0.0.1", behaviour.client_port),
-        "server": ("127.0.0.1", 8000),
-    }
+    made = make_scope(
+        target,
+        headers,
+        type="http",
+        http_version=behaviour.http_version,
+        method=method.upper(),
+        scheme="http",
+        client=("127.0.0.1", behaviour.client_port),
+    )
     if behaviour.spec_version is not None:
         made["asgi"]["spec_version"] = behaviour.spec_version
     if behaviour.extensions is not None:

@@ -1,28 +1,21 @@
-"""The server's side of one exchange: `receive` and `send` as a server would offer them.
+"""What the servers of both kinds of exchange have in common: `receive`, `send`, and the app's run.
 
-What differs from server to server is in `behaviours`; where the response stands is told as the
-middleware tells it (contract §3).
+What differs from server to server is in `_behaviours` and `_websocket_behaviours`.
 """
 
-from collections import deque
-from collections.abc import Callable, Iterable
-from typing import Any
+from collections.abc import Callable
 
 import anyio
-from anyio.lowlevel import checkpoint
 
-from .._exchange.response import COMPLETE, NOT_STARTED, Response, advance
 from .._report import PLAYED, DisconnectReport, Reported
 from .._types import App, Message, Scope
-from ._behaviours import Behaviour
-from ._result import Outcome, Result
+from ._result import Outcome
 
 
 class PlayedServer:
     """Serves one exchange, and remembers what happened."""
 
-    def __init__(self, behaviour: Behaviour, scope: Scope) -> None:
-        self.behaviour = behaviour
+    def __init__(self, scope: Scope, cancels_after: float | None) -> None:
         self.scope: Scope = {**scope, PLAYED: self}
         self.sent: list[Message] = []
         """What the app sent while the client was there."""
@@ -31,7 +24,7 @@ class PlayedServer:
         self.gone: bool = False
         """The client has left."""
         self.premature: bool = False
-        """It left before the response was complete."""
+        """It left before the app was done with it."""
         self.told: bool = False
         """The app has been given a premature disconnect."""
         self.cancelled: bool = False
@@ -42,23 +35,52 @@ class PlayedServer:
         """Calls of `receive()` that wait."""
         self.sending: int = 0
         """Calls of `send()` that wait."""
-        self.bytes_received: int = 0
-        self.bytes_sent: int = 0
-        self.body_ended: bool = False
-        self.reading: bool = True
-        """The client takes what is sent to it."""
-        self.send_error: OSError | None = None
         self.exception: Exception | None = None
         self.report: DisconnectReport | None = None
         self.exchange: Reported | None = None
         """What a `DisconnectMiddleware` makes of this, as long as the app runs."""
         self.app_scope: anyio.CancelScope = anyio.CancelScope()
-        self._unread: deque[Message] = deque()
-        self._said = False
-        self._loses_next = False
-        self._response: Response = NOT_STARTED
+        self._cancels_after = cancels_after
         self._left_at = self._ended_at = 0.0
         self._waiters: list[tuple[Callable[[], bool], anyio.Event]] = []
+
+    # What each kind has of its own
+
+    @property
+    def complete(self) -> bool:
+        """The app is done with its client: what comes now is no premature disconnect."""
+        raise NotImplementedError
+
+    @property
+    def succeeded(self) -> bool:
+        """An app whose client stayed has done what it was called for."""
+        raise NotImplementedError
+
+    @property
+    def has_message(self) -> bool:
+        """`receive()` has something to give."""
+        raise NotImplementedError
+
+    @property
+    def waits_for_client(self) -> bool:
+        """Somebody waits in `receive()`, having got all that there was."""
+        raise NotImplementedError
+
+    @property
+    def silent(self) -> bool:
+        """It has said "disconnect", and will not say it again."""
+        raise NotImplementedError
+
+    def take_message(self) -> Message:
+        """What `receive()` gives next."""
+        raise NotImplementedError
+
+    def note_cancelled_receive(self) -> None:
+        """A call of `receive()` has been cancelled."""
+
+    async def handle(self, message: Message) -> None:
+        """Do what the server does with what the app sends."""
+        raise NotImplementedError
 
     # The app's side
 
@@ -67,88 +89,26 @@ class PlayedServer:
         self.receiving += 1
         self._changed()
         try:
-            return await self._next_message()
+            while not self.has_message:
+                await self.until(lambda: self.has_message)
+            return self.take_message()
         except anyio.get_cancelled_exc_class():
-            self._loses_next = self.behaviour.loses_cancelled_receive and not self.body_ended
+            self.note_cancelled_receive()
             raise
         finally:
             self.receiving -= 1
             self._changed()
 
-    async def _next_message(self) -> Message:
-        while not (self._has_piece or self._has_disconnect):
-            await self.until(lambda: self._has_piece or self._has_disconnect)
-        if self._has_piece:
-            message = self._unread.popleft()
-            self.bytes_received += len(message["body"])
-            return message
-        self._said = True
-        self.told = self.told or self.premature
-        return {"type": "http.disconnect"}
-
-    @property
-    def _over(self) -> bool:
-        return self.gone or (self.complete and self.behaviour.tells_of_completion)
-
-    @property
-    def _has_piece(self) -> bool:
-        return bool(self._unread) and not (self._over and self.behaviour.drops_unread_body)
-
-    @property
-    def _has_disconnect(self) -> bool:
-        return self._over and (self.behaviour.repeats_disconnect or not self._said)
-
     async def send(self, message: Message) -> None:
         """The `send` that the app is given."""
         self.sending += 1
         try:
-            await self._send(message)
+            await self.handle(message)
         finally:
             self.sending -= 1
             self._changed()
 
-    async def _send(self, message: Message) -> None:
-        if self.send_error is not None:
-            self.leave()
-            self.told = self.told or self.premature
-            raise self.send_error
-        if self.gone:
-            if self.behaviour.send_waits_when_gone:
-                await anyio.sleep_forever()
-            return
-        kind = message.get("type")
-        if kind == "http.response.body" and self._response is NOT_STARTED:
-            raise RuntimeError("the app sent 'http.response.body' before 'http.response.start'")
-        if self.complete:
-            return
-        self._response = advance(self._response, message)
-        self.sent.append(message)
-        if kind == "http.response.body":
-            self.bytes_sent += len(message.get("body", b""))
-        self._changed()
-        if self.complete and not self.behaviour.repeats_disconnect:
-            await checkpoint()  # hypercorn may say "disconnect" before the last send() returns
-        buffer = self.behaviour.send_buffer
-        if buffer is not None and self.bytes_sent > buffer:
-            await self.until(lambda: self.reading or self.gone)
-
     # The client's side
-
-    def upload(self, body: bytes, *, more_body: bool) -> None:
-        """Receive a piece of the request's body from the client."""
-        if self._loses_next:
-            self._loses_next = False
-            self.body_ended = not more_body
-            return
-        size = self.behaviour.piece
-        pieces = [body[start : start + size] for start in range(0, len(body), size)]
-        if not more_body and (self.behaviour.ends_body_apart or not pieces):
-            pieces.append(b"")
-        for number, piece in enumerate(pieces, 1):
-            more = more_body or number < len(pieces)
-            self._unread.append({"type": "http.request", "body": piece, "more_body": more})
-        self.body_ended = not more_body
-        self._changed()
 
     def leave(self) -> None:
         """The client closes its connection."""
@@ -157,47 +117,6 @@ class PlayedServer:
             self.premature = not (self.ended or self.complete)
             self._left_at = anyio.current_time()
             self._changed()
-
-    def set_reading(self, reading: bool) -> None:
-        """Have the client read, or not."""
-        self.reading = reading
-        self._changed()
-
-    @property
-    def started(self) -> bool:
-        """The response has started."""
-        return self._response is not NOT_STARTED
-
-    @property
-    def complete(self) -> bool:
-        """The response is complete."""
-        return self._response is COMPLETE
-
-    @property
-    def waits_for_client(self) -> bool:
-        """Somebody waits in `receive()`, having got all that there was."""
-        return self.receiving > 0 and not self._unread
-
-    @property
-    def silent(self) -> bool:
-        """It has said "disconnect", and will not say it again."""
-        return self._said and not self.behaviour.repeats_disconnect
-
-    @property
-    def start(self) -> Message:
-        """The response's start, or nothing."""
-        for each in self.sent:
-            if each["type"] == "http.response.start":
-                return each
-        return {}
-
-    @property
-    def body(self) -> bytes:
-        """What the client has got of the response's body."""
-        bodies: Iterable[Any] = (
-            each.get("body", b"") for each in self.sent if each["type"] == "http.response.body"
-        )
-        return b"".join(map(bytes, bodies))
 
     async def until(self, condition: Callable[[], bool]) -> None:
         """Return when `condition` holds."""
@@ -221,19 +140,17 @@ class PlayedServer:
     async def serve(self, app: App) -> None:
         """Call the app as the server would, and see it to its end."""
         try:
-            if self.behaviour.whole_body:
-                await self.until(lambda: self.body_ended or self.gone)
-            if self.body_ended or not self.behaviour.whole_body:
-                self.called = True
-                self._changed()
-                await self._call(app)
+            await self.call(app)
         finally:
             self.ended = True
             self.exchange = None
             self._ended_at = anyio.current_time()
             self._changed()
 
-    async def _call(self, app: App) -> None:
+    async def call(self, app: App) -> None:
+        """Call the app, and note how it ends."""
+        self.called = True
+        self._changed()
         try:
             with self.app_scope:
                 await app(self.scope, self.receive, self.send)
@@ -246,9 +163,9 @@ class PlayedServer:
 
     async def cancel_in_time(self) -> None:
         """Cancel the app as the server does by itself, if it does."""
-        if self.behaviour.cancels_after is not None:
+        if self._cancels_after is not None:
             await self.until(lambda: self.gone or self.complete)
-            await anyio.sleep(self.behaviour.cancels_after)
+            await anyio.sleep(self._cancels_after)
             self.app_scope.cancel()
 
     def observe(self, report: DisconnectReport) -> None:
@@ -257,19 +174,13 @@ class PlayedServer:
             self.report = report
 
     @property
-    def result(self) -> Result:
-        """What became of the app; it has ended."""
-        return Result(
-            outcome=self._outcome,
-            status=self.start.get("status"),
-            body=self.body,
-            seconds=max(0.0, self._ended_at - self._left_at) if self.premature else 0.0,
-            exception=self.exception,
-            report=self.report,
-        )
+    def seconds(self) -> float:
+        """Seconds that the app ran on after its client had left too early."""
+        return max(0.0, self._ended_at - self._left_at) if self.premature else 0.0
 
     @property
-    def _outcome(self) -> Outcome:
+    def outcome(self) -> Outcome:
+        """What became of the app; it has ended."""
         if not self.called:
             return "uncalled"
         if self.overran:
@@ -277,7 +188,7 @@ class PlayedServer:
         if self.report is not None:
             return self.report.outcome
         if not self.premature:
-            return "completed" if self.complete else "failed"
+            return "completed" if self.succeeded else "failed"
         if self.cancelled:
             return "cancelled"
         return "told" if self.told else "finished"

@@ -1,0 +1,109 @@
+"""One exchange with an app, from its first message to its end, whichever kind it is."""
+
+import contextlib
+from collections.abc import Iterable
+from types import TracebackType
+from typing import Any, Generic, TypeVar
+from urllib.parse import unquote
+
+import anyio
+from anyio.abc import TaskGroup
+from anyio.from_thread import start_blocking_portal
+
+from .._report import observers
+from .._types import App
+from ._blocking import Portal
+from ._server import PlayedServer
+from ._waiting import Waiting
+
+ServerT = TypeVar("ServerT", bound=PlayedServer)
+ClientT = TypeVar("ClientT", bound=Waiting[Any])
+BlockingT = TypeVar("BlockingT")
+
+
+class Play(Generic[ServerT, ClientT, BlockingT]):
+    """What is entered once, by ``async with`` or by ``with``."""
+
+    def __init__(self, app: App, backend: str) -> None:
+        self._app = app
+        self._backend = backend
+        self._client: ClientT | None = None
+        self._stack = contextlib.ExitStack()
+
+    def _make_server(self) -> ServerT:
+        raise NotImplementedError
+
+    def _make_client(self, server: ServerT) -> ClientT:
+        raise NotImplementedError
+
+    def _make_blocking_client(self, client: ClientT, portal: Portal) -> BlockingT:
+        raise NotImplementedError
+
+    def _look_on(self, server: ServerT, stack: contextlib.ExitStack) -> None:
+        """Have `server` hear of its app's middleware, as long as `stack` is open."""
+        observers.append(server.observe)
+        stack.callback(observers.remove, server.observe)
+
+    async def __aenter__(self) -> ClientT:
+        if self._client is not None:
+            raise RuntimeError("an exchange can be entered once: make another for each")
+        server = self._make_server()
+        self._client = self._make_client(server)
+        self._look_on(server, self._stack)
+        self._tasks: TaskGroup = anyio.create_task_group()
+        await self._tasks.__aenter__()
+        self._tasks.start_soon(server.serve, self._app)
+        self._tasks.start_soon(server.cancel_in_time)
+        return self._client
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        failure = None
+        with self._stack:
+            if error is None:
+                assert self._client is not None
+                try:
+                    await self._client.see_to_end()
+                except Exception as raised:  # the task group would wrap it
+                    failure = raised
+            self._tasks.cancel_scope.cancel()
+            await self._tasks.__aexit__(None, None, None)
+        if failure is not None:
+            raise failure
+
+    def __enter__(self) -> BlockingT:
+        with contextlib.ExitStack() as stack:
+            portal = stack.enter_context(start_blocking_portal(self._backend))
+            client = stack.enter_context(portal.wrap_async_context_manager(self))
+            self._blocking = stack.pop_all()
+        return self._make_blocking_client(client, portal)
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._blocking.__exit__(kind, error, traceback)
+
+
+def make_scope(target: str, headers: Iterable[tuple[str, str]], **fields: Any) -> dict[str, Any]:
+    """What the scopes of both kinds have in common, and `fields`."""
+    raw_path, _, query = target.partition("?")
+    return {
+        "asgi": {"version": "3.0"},
+        "path": unquote(raw_path),
+        "raw_path": raw_path.encode(),
+        "query_string": query.encode(),
+        "root_path": "",
+        "headers": [
+            (b"host", b"testserver"),
+            *((name.lower().encode(), value.encode("latin-1")) for name, value in headers),
+        ],
+        "server": ("127.0.0.1", 8000),
+        **fields,
+    }
