@@ -1,4 +1,4 @@
-"""pytest's plugin: a fixture that plays each server in turn.
+"""pytest's plugin: two fixtures that play each server in turn.
 
 pytest imports this in every run of whoever has installed the package, so it imports nothing else
 before the fixture is used.
@@ -12,10 +12,11 @@ import pytest
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from .testing import Played
+    from .testing import Played, PlayedWebSocket
 
 OPTION = "--asgi-server"
 SERVERS = ("uvicorn", "hypercorn", "daphne", "granian")
+FIXTURES = ("asgi_exchange", "asgi_websocket_exchange")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -24,16 +25,17 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         OPTION,
         action="append",
         choices=("uvicorn", "hypercorn", "hypercorn-h2", "daphne", "granian", "gunicorn"),
-        help="play this server to tests that use asgi_exchange; repeatable (default:"
-        f" {', '.join(SERVERS)})",
+        help="play this server to tests that use asgi_exchange or asgi_websocket_exchange;"
+        f" repeatable (default: {', '.join(SERVERS)})",
     )
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Run each test that uses the fixture once for each server."""
-    if "asgi_exchange" in metafunc.fixturenames:
-        servers: Any = metafunc.config.getoption(OPTION) or SERVERS
-        metafunc.parametrize("asgi_exchange", servers, indirect=True)
+    """Run each test that uses a fixture of ours once for each server."""
+    for fixture in FIXTURES:
+        if fixture in metafunc.fixturenames:
+            servers: Any = metafunc.config.getoption(OPTION) or SERVERS
+            metafunc.parametrize(fixture, servers, indirect=True)
 
 
 @pytest.fixture
@@ -42,3 +44,11 @@ def asgi_exchange(request: pytest.FixtureRequest) -> "Callable[..., Played]":
     from .testing import exchange
 
     return functools.partial(exchange, server=request.param)
+
+
+@pytest.fixture
+def asgi_websocket_exchange(request: pytest.FixtureRequest) -> "Callable[..., PlayedWebSocket]":
+    """`asgi_disconnect.testing.websocket_exchange`, as one server after the other would do it."""
+    from .testing import websocket_exchange
+
+    return functools.partial(websocket_exchange, server=request.param)

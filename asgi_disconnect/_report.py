@@ -96,7 +96,7 @@ class Reported(Exchange):
         self.receive_uncounted = receive
         self._started = self._left_at = time.monotonic()
         if PLAYED in scope:
-            scope[PLAYED].exchange = self
+            scope[PLAYED].note_exchange(self)
 
     async def _receive_counted(self) -> Message:
         message = await self.receive_uncounted()

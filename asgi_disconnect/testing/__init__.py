@@ -24,22 +24,32 @@ use another connection, for which `TransactionTestCase` is needed.
 """
 
 from ._behaviours import BEHAVIOURS, Behaviour, ServerName
-from ._blocking import BlockingClient
+from ._blocking import BlockingClient, BlockingWebSocketClient
 from ._client import Client
 from ._played import Played, exchange
-from ._result import Outcome, Result
+from ._result import Outcome, Result, WebSocketResult
 from ._waiting import NeverHappened, Signal
+from ._websocket_behaviours import WEBSOCKET_BEHAVIOURS, WebSocketBehaviour
+from ._websocket_client import WebSocketClient
+from ._websocket_played import PlayedWebSocket, websocket_exchange
 
 __all__ = [
     "BEHAVIOURS",
+    "WEBSOCKET_BEHAVIOURS",
     "Behaviour",
     "BlockingClient",
+    "BlockingWebSocketClient",
     "Client",
     "NeverHappened",
     "Outcome",
     "Played",
+    "PlayedWebSocket",
     "Result",
     "ServerName",
     "Signal",
+    "WebSocketBehaviour",
+    "WebSocketClient",
+    "WebSocketResult",
     "exchange",
+    "websocket_exchange",
 ]

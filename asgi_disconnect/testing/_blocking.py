@@ -4,8 +4,9 @@ from typing import Any, Generic, Protocol, TypeVar
 
 from .._types import Message
 from ._client import Client
-from ._result import Result
+from ._result import Result, WebSocketResult
 from ._waiting import Signal, Waiting
+from ._websocket_client import WebSocketClient
 
 ClientT = TypeVar("ClientT", bound=Waiting[Any])
 
@@ -102,4 +103,62 @@ class BlockingClient(Blocking[Client]):
     @property
     def messages(self) -> list[Message]:
         """What the app has sent to it, message by message."""
+        return self._client.messages
+
+
+class BlockingWebSocketClient(Blocking[WebSocketClient]):
+    """The client of a WebSocket under test; `websocket_exchange()` makes it.
+
+    Each method does what `WebSocketClient`'s of the same name does.  Since 0.2.
+    """
+
+    def send(self, data: str | bytes) -> None:
+        """Send a message: text or bytes."""
+        self._call(self._client.send, data)
+
+    def close(self, code: int = 1000, reason: str = "") -> None:
+        """Leave: close the connection with a close frame, or give up the handshake."""
+        self._call(self._client.close, code, reason)
+
+    def reset(self) -> None:
+        """Leave without a word, as when the network fails or a process is killed."""
+        self._call(self._client.reset)
+
+    def until_accepted(self) -> None:
+        """Return when the app has accepted the connection."""
+        self._call(self._client.until_accepted)
+
+    def receive(self) -> str | bytes:
+        """The next message of the app's, when it has sent it."""
+        message: str | bytes = self._call(self._client.receive)
+        return message
+
+    def result(self) -> WebSocketResult:
+        """What became of the app, once it has ended."""
+        result: WebSocketResult = self._call(self._client.result)
+        return result
+
+    @property
+    def accepted(self) -> bool:
+        """The app has accepted the connection."""
+        return self._client.accepted
+
+    @property
+    def subprotocol(self) -> str | None:
+        """The subprotocol that the app has chosen."""
+        return self._client.subprotocol
+
+    @property
+    def headers(self) -> list[tuple[bytes, bytes]]:
+        """The headers that the app has accepted with."""
+        return self._client.headers
+
+    @property
+    def sent(self) -> list[str | bytes]:
+        """What the app has sent to it."""
+        return self._client.sent
+
+    @property
+    def messages(self) -> list[Message]:
+        """What the app has sent to the server, message by message."""
         return self._client.messages

@@ -39,17 +39,13 @@ class Play(Generic[ServerT, ClientT, BlockingT]):
     def _make_blocking_client(self, client: ClientT, portal: Portal) -> BlockingT:
         raise NotImplementedError
 
-    def _look_on(self, server: ServerT, stack: contextlib.ExitStack) -> None:
-        """Have `server` hear of its app's middleware, as long as `stack` is open."""
-        observers.append(server.observe)
-        stack.callback(observers.remove, server.observe)
-
     async def __aenter__(self) -> ClientT:
         if self._client is not None:
             raise RuntimeError("an exchange can be entered once: make another for each")
         server = self._make_server()
         self._client = self._make_client(server)
-        self._look_on(server, self._stack)
+        observers.append(server.observe)
+        self._stack.callback(observers.remove, server.observe)
         self._tasks: TaskGroup = anyio.create_task_group()
         await self._tasks.__aenter__()
         self._tasks.start_soon(server.serve, self._app)

@@ -47,3 +47,34 @@ class Result:
     report: DisconnectReport | None = field(repr=False)
     """What `DisconnectMiddleware` reports, if one guards the app, and the client left too early or
     the deadline passed."""
+
+
+@dataclass(frozen=True)
+class WebSocketResult:
+    """What became of a WebSocket's app, once it has ended.  Since 0.2."""
+
+    outcome: Outcome
+    """What became of the app.
+
+    With its client there: ``completed``: the app closed the connection, or refused it, or accepted
+    it and returned.  ``failed``: it raised before that, or returned without an answer.
+
+    With its client gone before that, as in `Result.outcome`: ``told``, ``cancelled``, ``overran``,
+    ``ignored`` or ``finished``.  With `grace`, an app that ends by itself in that time and has not
+    heard of the disconnect has ``finished``.
+    """
+    accepted: bool
+    """Whether the app accepted the connection."""
+    status: int | None
+    """The status with which the app refused the handshake: 403 if it closed, or its own."""
+    code: int | None
+    """The connection's close code: the app's if it closed, else what the server tells of the
+    client's departure, as in `DisconnectReport.code`; None if there was neither."""
+    sent: list[str | bytes]
+    """What the app sent while the client was there, in order."""
+    seconds: float
+    """Seconds that the app ran on after its client had left; 0 if it was over before."""
+    exception: Exception | None
+    """What the app raised to its server."""
+    report: DisconnectReport | None = field(repr=False)
+    """What `DisconnectMiddleware` reports, if one guards the app and the client left too early."""

@@ -168,6 +168,10 @@ class PlayedServer:
             await anyio.sleep(self._cancels_after)
             self.app_scope.cancel()
 
+    def note_exchange(self, exchange: Reported) -> None:
+        """Hear that a `DisconnectMiddleware` guards the app."""
+        self.exchange = exchange
+
     def observe(self, report: DisconnectReport) -> None:
         """Hear of a report that a `DisconnectMiddleware` makes, wherever in the app it stands."""
         if report.scope.get(PLAYED) is self:

@@ -7,8 +7,9 @@ import anyio
 import pytest
 
 from asgi_disconnect import DisconnectMiddleware
-from asgi_disconnect.testing import NeverHappened, exchange
+from asgi_disconnect.testing import NeverHappened, exchange, websocket_exchange
 
+from . import sockets
 from .apps import deaf, echo, pouring, read, respond, start
 
 
@@ -71,3 +72,36 @@ def test_an_error_of_the_apps_that_nobody_asked_about_is_raised(backend: str) ->
 
     with pytest.raises(LookupError, match="no such thing"), exchange(broken, backend=backend):
         pass
+
+
+def test_every_step_of_a_websocket(backend: str) -> None:
+    async def stepwise(scope: Any, receive: Any, send: Any) -> None:
+        await sockets.accept(receive, send, subprotocol="v1", headers=[(b"x-a", b"b")])
+        message = await receive()
+        await sockets.push(send, message["bytes"])
+        working.set()
+        await anyio.sleep_forever()
+
+    working = threading.Event()
+    app = DisconnectMiddleware(stepwise, websocket=True)
+    with websocket_exchange(app, subprotocols=["v1"], grace=0, backend=backend) as client:
+        client.until_accepted()
+        client.until_receiving()
+        client.send(b"abc")
+        assert client.receive() == b"abc"
+        client.until(working)
+        client.until_working()
+        assert (client.accepted, client.subprotocol) == (True, "v1")
+        assert (client.headers, client.sent) == ([(b"x-a", b"b")], [b"abc"])
+        assert len(client.messages) == 2
+        client.close(4001, "bye")
+        result = client.result()
+    assert (result.outcome, result.code) == ("cancelled", 4001)
+
+
+def test_a_websocket_that_is_reset(backend: str) -> None:
+    with websocket_exchange(sockets.echo, server="gunicorn", backend=backend) as client:
+        client.until_receiving()
+        client.reset()
+        result = client.result()
+    assert (result.outcome, result.code) == ("told", 1006)

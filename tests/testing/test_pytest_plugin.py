@@ -1,4 +1,4 @@
-"""The fixture plays each server in turn, to tests that are async and to tests that are not."""
+"""The fixtures play each server in turn, to tests that are async and to tests that are not."""
 
 import os
 import subprocess
@@ -33,6 +33,17 @@ async def test_async(asgi_exchange):
         await client.until_receiving()
         client.disconnect()
         assert (await client.result()).outcome == "told"
+
+async def socket(scope, receive, send):
+    await receive()
+    await send({"type": "websocket.accept"})
+    await receive()
+
+def test_websocket(asgi_websocket_exchange):
+    with asgi_websocket_exchange(socket) as client:
+        client.until_accepted()
+        client.close()
+        assert client.result().outcome == "told"
 """
 
 
@@ -63,13 +74,14 @@ def test_each_test_runs_once_for_each_server(tmp_path: Path) -> None:
     shown = run(tmp_path)
     for server in ("uvicorn", "hypercorn", "daphne", "granian"):
         assert f"test_sync[{server}] PASSED" in shown
-    assert "12 passed" in shown
+        assert f"test_websocket[{server}] PASSED" in shown
+    assert "16 passed" in shown
 
 
 def test_the_option_chooses_the_servers(tmp_path: Path) -> None:
     shown = run(tmp_path, "--asgi-server", "gunicorn", "--asgi-server", "hypercorn-h2")
     assert "test_sync[gunicorn] PASSED" in shown
-    assert "6 passed" in shown
+    assert "8 passed" in shown
 
 
 @pytest.mark.parametrize("what", ["asgi_disconnect", "asgi_disconnect.testing"])
