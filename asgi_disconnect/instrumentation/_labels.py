@@ -11,6 +11,8 @@ METHODS: Final = frozenset(
 )
 OTHER: Final = "_OTHER"
 """Any other method: the name that OpenTelemetry's semantic conventions give it."""
+WEBSOCKET: Final = "WEBSOCKET"
+"""In place of a method, which a WebSocket has none of."""
 
 BUCKETS: Final = (0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0, 300.0)
 """Seconds: from a quick request to the long answer of a language model."""
@@ -20,7 +22,9 @@ Route = Callable[[Scope], str | None]
 
 
 def method_of(scope: Scope) -> str:
-    """The request's method, if it is a known one."""
+    """The request's method, if it is a known one; or that it is a WebSocket."""
+    if scope.get("type") == "websocket":
+        return WEBSOCKET
     method: object = scope.get("method")
     return method if isinstance(method, str) and method in METHODS else OTHER
 
@@ -34,10 +38,13 @@ def route_of(scope: Scope) -> str | None:
     template: object = scope.get("path_template")  # Litestar
     if template:
         return template if isinstance(template, str) else None
-    route: Any = scope.get("route")  # Starlette 1.x, FastAPI
+    routes: list[Any] = [scope.get("route")]  # Starlette 1.x, FastAPI
     of_fastapi: Any = scope.get("fastapi")
-    if of_fastapi:  # its `route` lacks the prefixes of `include_router`
+    if of_fastapi:  # `route` lacks the prefixes of `include_router` there, but for WebSockets
         with contextlib.suppress(Exception):  # for it is FastAPI's own affair
-            route = of_fastapi["effective_route_context"]
-    path: object = getattr(route, "path_format", None) or getattr(route, "path", None)
-    return path if isinstance(path, str) else None
+            routes.insert(0, of_fastapi["effective_route_context"])
+    for route in routes:
+        path: object = getattr(route, "path_format", None) or getattr(route, "path", None)
+        if path and isinstance(path, str):
+            return path
+    return None

@@ -13,6 +13,7 @@ _OF_THE_DEPARTURE: Final = frozenset(
         "ClientDisconnect",  # Starlette
         "ClientDisconnected",  # ours, uvicorn, Werkzeug
         "ClientDisconnectedError",  # Quart
+        "Disconnected",  # autobahn, in daphne
         "MessageAborted",  # BlackSheep
         "RequestAborted",  # Django
         "WebSocketDisconnect",  # Starlette, Litestar
@@ -20,6 +21,12 @@ _OF_THE_DEPARTURE: Final = frozenset(
     }
 )
 """Names of classes, since nothing optional is imported."""
+
+_SENT_TO_NOBODY: Final = "Unexpected ASGI message 'websocket.send', after sending"
+"""What uvicorn's `websockets` says of a push, once the app has been told that its client has left.
+
+It says the same after the app's own close; but then there is no report.
+"""
 
 
 def error_of(report: DisconnectReport) -> BaseException | None:
@@ -54,4 +61,6 @@ def _is_error(error: BaseException, report: DisconnectReport) -> bool:
         return False  # of what had been given the time that was left
     if isinstance(error, RuntimeError) and str(error) == "No response returned.":
         return False  # `BaseHTTPMiddleware` of what has ended because it was told
+    if isinstance(error, RuntimeError) and str(error).startswith(_SENT_TO_NOBODY):
+        return False
     return not any(kind.__name__ in _OF_THE_DEPARTURE for kind in type(error).__mro__)

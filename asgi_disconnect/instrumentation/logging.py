@@ -30,7 +30,8 @@ class LoggingHook:
 
     The record's attributes have the names of the report's fields, and ``method``, ``path`` and
     ``route``, each with the prefix ``disconnect_``: ``disconnect_outcome``, for one.
-    ``disconnect_exception`` is the name of a class.
+    ``disconnect_exception`` is the name of a class.  Of a WebSocket, ``disconnect_method`` is None
+    and ``disconnect_code`` its close code (since 0.2).
 
     An app that ended with an error is logged at `logging.WARNING` at least, with the traceback,
     which nobody else would show.  What frameworks raise because the client has left is no error
@@ -60,12 +61,13 @@ class LoggingHook:
         if not self._logger.isEnabledFor(level):
             return
         # The path has been decoded, and may hold the end of a line; the query may hold secrets.
-        request = f"{_printable(report.scope, 'method')} {_printable(report.scope, 'path')}"
+        request = f"{_kind_of(report.scope)} {_printable(report.scope, 'path')}"
         self._logger.log(
             level,
-            "%s: %s while %s, %.3f s after the start; %s, %.3f s later%s",
+            "%s: %s%s while %s, %.3f s after the start; %s, %.3f s later%s",
             request,
             _CAUSES.get(report.cause, report.cause),
+            "" if report.code is None else f" with code {report.code}",
             report.phase,
             report.seconds_since_start - report.seconds_to_end,
             report.outcome,
@@ -88,8 +90,13 @@ class LoggingHook:
             "disconnect_bytes_received": report.bytes_received,
             "disconnect_bytes_sent": report.bytes_sent,
             "disconnect_status": report.status,
+            "disconnect_code": report.code,
             "disconnect_exception": report.exception and name_of(report.exception),
         }
+
+
+def _kind_of(scope: Mapping[str, Any]) -> str:
+    return "WebSocket" if scope.get("type") == "websocket" else _printable(scope, "method")
 
 
 def _printable(scope: Mapping[str, Any], key: str) -> str:

@@ -18,6 +18,7 @@ from opentelemetry import metrics, trace
 
 from .. import __version__
 from .._report import DisconnectReport
+from .._types import Scope
 from ._labels import BUCKETS, Route, method_of, route_of
 from .errors import error_of, name_of
 
@@ -40,7 +41,8 @@ class OpenTelemetryHook:
 
     Each has the attributes ``asgi_disconnect.outcome``, ``asgi_disconnect.cause``,
     ``http.request.method`` (``_OTHER`` if it is not a known one) and, if it is known,
-    ``http.route``.  The span gets an event, ``asgi_disconnect.abandoned``, with all that the report
+    ``http.route``.  A WebSocket has ``network.protocol.name``, ``websocket``, instead of the method
+    (since 0.2).  The span gets an event, ``asgi_disconnect.abandoned``, with all that the report
     says, and one for such an error, ``exception``, with its traceback; its status is left unset,
     since a client that leaves is no error of the server's.
 
@@ -85,7 +87,7 @@ class OpenTelemetryHook:
         attributes: Attributes = {
             "asgi_disconnect.outcome": report.outcome,
             "asgi_disconnect.cause": report.cause,
-            "http.request.method": method_of(report.scope),
+            **_kind_of(report.scope),
         }
         route = self._route(report.scope)
         if route is not None:
@@ -103,6 +105,12 @@ class OpenTelemetryHook:
             span.add_event(EVENT, {**attributes, **_details(report)})
 
 
+def _kind_of(scope: Scope) -> Attributes:
+    if scope.get("type") == "websocket":
+        return {"network.protocol.name": "websocket"}
+    return {"http.request.method": method_of(scope)}
+
+
 def _details(report: DisconnectReport) -> Attributes:
     """What is for one span to have, and would make too many series of a metric."""
     details: Attributes = {
@@ -110,9 +118,15 @@ def _details(report: DisconnectReport) -> Attributes:
         "asgi_disconnect.worked": report.seconds_since_start,
         "asgi_disconnect.time_to_end": report.seconds_to_end,
         "error.type": report.cause,
-        "http.request.body.size": report.bytes_received,
-        "http.response.body.size": report.bytes_sent,
     }
+    if report.scope.get("type") == "websocket":
+        details["asgi_disconnect.bytes_received"] = report.bytes_received
+        details["asgi_disconnect.bytes_sent"] = report.bytes_sent
+    else:
+        details["http.request.body.size"] = report.bytes_received
+        details["http.response.body.size"] = report.bytes_sent
+    if report.code is not None:
+        details["asgi_disconnect.code"] = report.code
     if report.exception is not None:
         details["exception.type"] = name_of(report.exception)
     if report.status is not None:

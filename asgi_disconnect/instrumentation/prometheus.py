@@ -25,7 +25,8 @@ class PrometheusHook:
       `exception`, which is the name of a class, `outcome`, `method` and `route`.  What frameworks
       raise because the client has left is no error (`instrumentation.errors`).
 
-    An unknown method is ``_OTHER``, an unknown route is empty.  One hook may serve several
+    An unknown method is ``_OTHER``, that of a WebSocket ``WEBSOCKET`` (since 0.2); an unknown route
+    is empty.  One hook may serve several
     middlewares; two for one registry are an error of `prometheus_client`'s.
 
     :param registry: where the metrics are registered; `prometheus_client.REGISTRY` by default.

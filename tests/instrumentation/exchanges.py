@@ -8,6 +8,7 @@ import anyio
 from asgi_disconnect import DisconnectMiddleware
 
 from ..core.scripted import HUNG, MORE, REQUEST, START, Server, http_scope
+from ..core.websockets.connections import ACCEPT, PUSH, WebSocketServer, text, websocket_scope
 
 Hook = Callable[[Any], Any]
 
@@ -63,3 +64,30 @@ async def serve_around(around: Callable[[Any], Any], app: Any, hook: Hook, **sco
     wrapped = around(DisconnectMiddleware(app, watch_after=0, on_disconnect=hook))
     with anyio.fail_after(HUNG):
         await wrapped(http_scope(**scope), server.receive, server.send)
+
+
+async def pushes(scope: Any, receive: Any, send: Any) -> None:
+    """An app of a WebSocket that pushes four bytes, and is cancelled."""
+    await receive()
+    await send(ACCEPT)
+    await send(PUSH)
+    await anyio.sleep_forever()
+
+
+async def serve_websocket(app: Any, hook: Hook, **scope: Any) -> None:
+    """One WebSocket of `app`, whose client sends five bytes and is gone, with the code 1001."""
+    server = WebSocketServer(text("hello"))
+    server.leave()
+    await server.run(app, websocket_scope(**scope), on_disconnect=hook)
+
+
+async def serve_websocket_around(
+    around: Callable[[Any], Any], app: Any, hook: Hook, **scope: Any
+) -> None:
+    """The same, with another middleware around ours."""
+    server = WebSocketServer(text("hello"))
+    server.leave()
+    options: Any = {"watch_after": 0, "grace": 0, "on_disconnect": hook}
+    wrapped = around(DisconnectMiddleware(app, websocket=True, **options))
+    with anyio.fail_after(HUNG):
+        await wrapped(websocket_scope(**scope), server.receive, server.send)

@@ -32,6 +32,10 @@ class RequestAborted(Exception):
     """As Django's."""
 
 
+class Disconnected(RuntimeError):
+    """As autobahn's."""
+
+
 class MoreSpecial(RequestAborted):
     """A user's own kind of it."""
 
@@ -64,6 +68,11 @@ def test_an_error_is_told(error: BaseException) -> None:
         RequestAborted(),
         MoreSpecial(),
         RuntimeError("No response returned."),
+        RuntimeError(
+            "Unexpected ASGI message 'websocket.send', after sending 'websocket.close' or response"
+            " already completed."
+        ),
+        Disconnected("Attempt to send on a closed protocol"),
         ExceptionGroup("", [ClientDisconnected(), ExceptionGroup("", [RequestAborted()])]),
         BaseExceptionGroup("", [asyncio.CancelledError()]),
     ],

@@ -8,7 +8,7 @@ import pytest
 from asgi_disconnect.instrumentation._labels import method_of, route_of
 
 from ..core.scripted import http_scope
-from .exchanges import answers, serve
+from .exchanges import answers, serve, serve_websocket
 
 pytestmark = pytest.mark.anyio
 
@@ -24,6 +24,62 @@ async def route_in(app: Any, path: str) -> str | None:
     await serve(app, hook, **scope)
     assert len(told) == 1
     return told[0]
+
+
+async def route_of_websocket_in(app: Any, path: str) -> str | None:
+    """The same of a WebSocket at `path`."""
+    told: list[str | None] = []
+
+    def hook(report: Any) -> None:
+        told.append(route_of(report.scope))
+
+    scope: dict[str, Any] = {"path": path, "raw_path": path.encode(), "query_string": b""}
+    await serve_websocket(app, hook, **scope)
+    assert len(told) == 1
+    return told[0]
+
+
+async def test_the_template_of_a_starlette_websocket_is_told() -> None:
+    pytest.importorskip("starlette")
+    from starlette import __version__
+    from starlette.applications import Starlette
+    from starlette.routing import WebSocketRoute
+
+    async def prices(websocket: Any) -> None:
+        await websocket.accept()
+        await anyio.sleep_forever()
+
+    app = Starlette(routes=[WebSocketRoute("/prices/{stock}", prices)])
+    known = int(__version__.split(".")[0]) >= 1
+    expected = "/prices/{stock}" if known else None
+    assert await route_of_websocket_in(app, "/prices/ACME") == expected
+
+
+async def test_the_template_of_a_fastapi_websocket_is_told_with_its_prefixes() -> None:
+    fastapi = pytest.importorskip("fastapi")
+    router = fastapi.APIRouter(prefix="/v1")
+
+    @router.websocket("/prices/{stock}")
+    async def prices(websocket: fastapi.WebSocket, stock: str) -> None:
+        await websocket.accept()
+        await anyio.sleep_forever()
+
+    app = fastapi.FastAPI()
+    app.include_router(router, prefix="/api")
+    assert await route_of_websocket_in(app, "/api/v1/prices/ACME") == "/api/v1/prices/{stock}"
+
+
+async def test_the_template_of_a_litestar_websocket_is_told() -> None:
+    litestar = pytest.importorskip("litestar")
+
+    @litestar.websocket("/prices/{stock:str}")
+    async def prices(socket: litestar.WebSocket[Any, Any, Any]) -> None:
+        await socket.accept()
+        await anyio.sleep_forever()
+
+    template = await route_of_websocket_in(litestar.Litestar([prices]), "/prices/ACME")
+    assert template is not None
+    assert template.startswith("/prices/{stock")
 
 
 async def test_the_template_of_a_starlette_route_is_told() -> None:
@@ -89,6 +145,7 @@ async def test_a_method_that_a_client_has_made_up_is_not_told() -> None:
     assert method_of(http_scope(method="PATCH")) == "PATCH"
     assert method_of(http_scope(method="PATCHY")) == "_OTHER"
     assert method_of({"type": "http"}) == "_OTHER"
+    assert method_of({"type": "websocket"}) == "WEBSOCKET"
     assert method_of(http_scope(method=["GET"])) == "_OTHER"
 
 

@@ -10,7 +10,7 @@ import pytest
 from asgi_disconnect import ClientDisconnected
 from asgi_disconnect.instrumentation.logging import LoggingHook
 
-from .exchanges import answers, fails, serve, streams, works
+from .exchanges import answers, fails, pushes, serve, serve_websocket, streams, works
 
 pytestmark = pytest.mark.anyio
 
@@ -80,6 +80,7 @@ async def test_the_fields_are_in_the_record_for_formatters_that_write_json() -> 
         "disconnect_bytes_received": 0,
         "disconnect_bytes_sent": 1,
         "disconnect_status": 202,
+        "disconnect_code": None,
         "disconnect_exception": None,
     }
 
@@ -160,3 +161,30 @@ async def test_a_level_that_is_off_costs_nothing(caplog: pytest.LogCaptureFixtur
     with caplog.at_level(logging.WARNING, "asgi_disconnect"):
         await serve(works, LoggingHook(route=route))
     assert not caplog.records
+
+
+async def test_a_websocket_is_logged_with_its_close_code() -> None:
+    stream = io.StringIO()
+    hook = LoggingHook(logger_to(stream, Json()), route=lambda scope: "/prices/{stock}")
+    await serve_websocket(pushes, hook, path="/prices/ACME")
+    fields = json.loads(stream.getvalue())
+    message = fields.pop("message")
+    assert message.startswith(
+        "WebSocket /prices/ACME: the client left with code 1001 while connected, 0."
+    )
+    assert "; cancelled, 0." in message
+    assert 0 <= fields.pop("disconnect_seconds_to_end") < 5
+    assert 0 <= fields.pop("disconnect_seconds_since_start") < 5
+    assert fields == {
+        "disconnect_method": None,
+        "disconnect_path": "/prices/ACME",
+        "disconnect_route": "/prices/{stock}",
+        "disconnect_phase": "connected",
+        "disconnect_outcome": "cancelled",
+        "disconnect_cause": "disconnect",
+        "disconnect_bytes_received": 5,
+        "disconnect_bytes_sent": 4,
+        "disconnect_status": None,
+        "disconnect_code": 1001,
+        "disconnect_exception": None,
+    }

@@ -4,7 +4,17 @@ from typing import Any
 
 import pytest
 
-from .exchanges import answers, fails, serve, serve_around, streams, works
+from .exchanges import (
+    answers,
+    fails,
+    pushes,
+    serve,
+    serve_around,
+    serve_websocket,
+    serve_websocket_around,
+    streams,
+    works,
+)
 
 pytest.importorskip("opentelemetry.sdk")
 pytest.importorskip("opentelemetry.instrumentation.asgi")
@@ -201,3 +211,42 @@ async def test_a_span_that_has_ended_is_left_alone(meters: Meters, spans: Spans)
 
 async def test_without_an_sdk_nothing_happens() -> None:
     await serve(works, OpenTelemetryHook())
+
+
+SOCKET: dict[str, Any] = {**SCOPE, "path": "/prices/ACME", "raw_path": b"/prices/ACME"}
+SOCKET["scheme"] = "ws"
+
+
+async def test_websockets_are_counted_by_their_protocol(meters: Meters) -> None:
+    hook = OpenTelemetryHook(meters.provider, route=lambda scope: "/prices/{stock}")
+    await serve_websocket(pushes, hook, **SOCKET)
+    for name in ("abandoned_requests", "worked", "time_to_end"):
+        (point,) = meters.read()[f"asgi_disconnect.{name}"].data.data_points
+        assert dict(point.attributes) == {
+            "asgi_disconnect.outcome": "cancelled",
+            "asgi_disconnect.cause": "disconnect",
+            "network.protocol.name": "websocket",
+            "http.route": "/prices/{stock}",
+        }
+
+
+async def test_the_span_of_a_websocket_gets_an_event_with_its_close_code(
+    meters: Meters, spans: Spans
+) -> None:
+    hook = OpenTelemetryHook(meters.provider)
+    await serve_websocket_around(spans.instrument, pushes, hook, **SOCKET)
+    (event,) = spans.server_span().events
+    attributes = dict(event.attributes or {})
+    for name in ("asgi_disconnect.worked", "asgi_disconnect.time_to_end"):
+        assert isinstance(attributes.pop(name), float)
+    assert attributes == {
+        "asgi_disconnect.outcome": "cancelled",
+        "asgi_disconnect.cause": "disconnect",
+        "asgi_disconnect.phase": "connected",
+        "asgi_disconnect.bytes_received": 5,
+        "asgi_disconnect.bytes_sent": 4,
+        "asgi_disconnect.code": 1001,
+        "error.type": "disconnect",
+        "network.protocol.name": "websocket",
+    }
+    assert spans.server_span().status.status_code is StatusCode.UNSET

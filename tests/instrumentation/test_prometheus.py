@@ -2,7 +2,7 @@
 
 import pytest
 
-from .exchanges import answers, fails, serve, streams, works
+from .exchanges import answers, fails, pushes, serve, serve_websocket, streams, works
 
 pytest.importorskip("prometheus_client")
 
@@ -93,3 +93,28 @@ async def test_the_histograms_buckets_are_the_users() -> None:
     await serve(works, PrometheusHook(registry, buckets=(0.5, 50)))
     buckets = exposed(registry)["asgi_disconnect_worked_seconds_bucket"]
     assert [labels["le"] for labels, _ in buckets] == ["0.5", "50.0", "+Inf"]
+
+
+async def test_websockets_have_a_method_of_their_own() -> None:
+    registry = CollectorRegistry()
+    hook = PrometheusHook(registry, route=lambda scope: "/prices/{stock}")
+    for stock in ("ACME", "EMCA"):
+        await serve_websocket(pushes, hook, path=f"/prices/{stock}")
+    ((labels, count),) = exposed(registry)["asgi_disconnect_abandoned_requests_total"]
+    assert count == 2
+    assert labels == {
+        "outcome": "cancelled",
+        "cause": "disconnect",
+        "method": "WEBSOCKET",
+        "route": "/prices/{stock}",
+    }
+    for name in ("worked", "time_to_end"):
+        ((labels, count),) = exposed(registry)[f"asgi_disconnect_{name}_seconds_count"]
+        assert (labels["method"], count) == ("WEBSOCKET", 2)
+
+
+async def test_a_method_that_a_client_has_made_up_is_no_websocket() -> None:
+    registry = CollectorRegistry()
+    await serve(works, PrometheusHook(registry), method="WEBSOCKET")
+    ((labels, _),) = exposed(registry)["asgi_disconnect_abandoned_requests_total"]
+    assert labels["method"] == "_OTHER"
