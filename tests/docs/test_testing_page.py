@@ -1,5 +1,6 @@
 """The tests that "Testing" shows pass, and fail without the middleware."""
 
+import functools
 import inspect
 import unittest
 from collections.abc import Callable
@@ -7,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from asgi_disconnect.testing import exchange
+from asgi_disconnect.testing import exchange, websocket_exchange
 
 from .conftest import Run
 
@@ -21,15 +22,15 @@ def shown_tests(names: dict[str, Any]) -> list[Callable[..., Any]]:
 
 
 async def call(test: Callable[..., Any]) -> None:
-    arguments = {"asgi_exchange": exchange} if inspect.signature(test).parameters else {}
-    result = test(**arguments)
+    fixtures = {"asgi_exchange": exchange, "asgi_websocket_exchange": websocket_exchange}
+    result = test(**{name: fixtures[name] for name in inspect.signature(test).parameters})
     if inspect.isawaitable(result):
         await result
 
 
 async def test_the_tests_that_it_shows_pass(run_page: Run) -> None:
     tests = shown_tests(run_page(PAGE))
-    assert len(tests) == 4
+    assert len(tests) == 7
     for test in tests:
         await call(test)
 
@@ -39,12 +40,15 @@ async def test_the_tests_that_it_shows_fail_without_the_middleware(
 ) -> None:
     names = run_page(PAGE)
     monkeypatch.setitem(names, "app", names["book"])
-    monkeypatch.setitem(names, "exchange", _impatient)
+    monkeypatch.setitem(names, "prices", names["push_prices"])
+    for kind in (exchange, websocket_exchange):
+        monkeypatch.setitem(names, kind.__name__, functools.partial(kind, patience=0.1))
     for test in shown_tests(names):
-        if "asgi_exchange" not in inspect.signature(test).parameters:
+        if not inspect.signature(test).parameters:
             with pytest.raises(AssertionError):
                 await call(test)
             names["Seats"].free = 1
+            names["Subscribers"].count = 0
 
 
 def test_the_test_case_of_django_that_it_shows_passes(run_page: Run) -> None:
@@ -56,7 +60,3 @@ def test_the_test_case_of_django_that_it_shows_passes(run_page: Run) -> None:
     unittest.defaultTestLoader.loadTestsFromTestCase(names["BookingTests"]).run(result)
     assert result.testsRun == 1
     assert result.wasSuccessful(), result.failures + result.errors
-
-
-def _impatient(*arguments: Any, **keywords: Any) -> Any:
-    return exchange(*arguments, **keywords, patience=0.1)

@@ -35,12 +35,18 @@ from asgi_disconnect.instrumentation.opentelemetry import OpenTelemetryHook
 from asgi_disconnect.instrumentation.prometheus import PrometheusHook
 from asgi_disconnect.testing import (
     BEHAVIOURS,
+    WEBSOCKET_BEHAVIOURS,
     BlockingClient,
+    BlockingWebSocketClient,
     Client,
     NeverHappened,
     Played,
+    PlayedWebSocket,
     Result,
+    WebSocketClient,
+    WebSocketResult,
     exchange,
+    websocket_exchange,
 )
 
 Scope = MutableMapping[str, Any]
@@ -319,6 +325,66 @@ def test_sync(asgi_exchange: Callable[..., Played]) -> None:
         assert_type(client.headers, list[tuple[bytes, bytes]])
         assert_type(client.body, bytes)
     assert BEHAVIOURS["daphne"].whole_body
+
+
+async def test_websocket() -> None:
+    async with websocket_exchange(
+        DisconnectMiddleware(app, websocket=True),
+        "/prices?stock=ACME",
+        subprotocols=["v1"],
+        headers=[("authorization", "Bearer 1")],
+        server="gunicorn",
+        grace=0,
+        patience=1,
+        scope={"client": None},
+        backend="trio",
+    ) as client:
+        assert_type(client, WebSocketClient)
+        client.send("text")
+        client.send(b"bytes")
+        await client.until_accepted()
+        await client.until_receiving()
+        await client.until_working()
+        await client.until(close)
+        assert_type(await client.receive(), str | bytes)
+        assert_type(client.accepted, bool)
+        assert_type(client.subprotocol, str | None)
+        assert_type(client.headers, list[tuple[bytes, bytes]])
+        assert_type(client.sent, list[str | bytes])
+        client.close()
+        client.close(4001, "bye")
+        client.reset()
+        result = await client.result()
+    assert_type(result, WebSocketResult)
+    assert_type(result.accepted, bool)
+    assert_type(result.status, int | None)
+    assert_type(result.code, int | None)
+    assert_type(result.sent, list[str | bytes])
+    assert_type(result.exception, Exception | None)
+    assert_type(result.report, DisconnectReport | None)
+    assert result.outcome == "told"
+
+
+def test_blocking_websocket(asgi_websocket_exchange: Callable[..., PlayedWebSocket]) -> None:
+    assert_type(websocket_exchange(app), PlayedWebSocket)
+    with asgi_websocket_exchange(app) as client:
+        assert_type(client, BlockingWebSocketClient)
+        client.send("text")
+        assert_type(client.receive(), str | bytes)
+        client.reset()
+        assert_type(client.result(), WebSocketResult)
+    assert WEBSOCKET_BEHAVIOURS["uvicorn"].send_raises_when_gone
+
+
+async def misuse_websocket_exchange() -> None:
+    websocket_exchange(app, server="apache")  # type: ignore[arg-type]
+    websocket_exchange(app, method="GET")  # type: ignore[call-arg]
+    websocket_exchange(app, grace="0")  # type: ignore[arg-type]
+    async with websocket_exchange(app) as client:
+        client.send(5)  # type: ignore[arg-type]
+        client.close("bye")  # type: ignore[arg-type]
+        client.receive().upper()  # type: ignore[attr-defined]
+        await client.reset()  # type: ignore[func-returns-value,misc]
 
 
 async def misuse_exchange() -> None:
