@@ -53,11 +53,11 @@ class Exchange:
     def __init__(
         self, options: Options, guard: Guard, scope: Scope, receive: Receive, send: Send
     ) -> None:
-        self.options = options
-        self.guard = guard
-        self.scope = scope  # the server's: the app's refers to us
-        self.server_receive = receive
-        self.server_send = send
+        self.options: Options = options
+        self.guard: Guard = guard
+        self.scope: Scope = scope  # the server's: the app's refers to us
+        self.server_receive: Receive = receive
+        self.server_send: Send = send
         self.reader: Reader = IDLE
         """Who reads the server's `receive`."""
         self.watcher: ReadAhead[Exchange] | None = None
