@@ -1,6 +1,7 @@
 """Stops the work of ASGI applications whose clients have left."""
 
 from ._disconnect import CallbackHandle, ClientDisconnected, Disconnect, current_disconnect
+from ._interrupting import interrupting
 from ._middleware import DisconnectMiddleware
 from ._report import DisconnectReport
 
@@ -11,6 +12,7 @@ __all__ = [
     "DisconnectMiddleware",
     "DisconnectReport",
     "current_disconnect",
+    "interrupting",
 ]
 __version__ = "0.1.0"
 

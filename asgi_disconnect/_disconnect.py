@@ -63,6 +63,8 @@ class Critical:
 
     def __enter__(self) -> None:
         self._departure.enter_critical()
+        for interruption in tuple(self._departure.interruptions):
+            interruption.wait_until_idle()
 
     def __exit__(self, *_: object) -> None:
         self._departure.leave_critical()

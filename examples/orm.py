@@ -20,10 +20,9 @@ from django.db import models
 from django.db.backends.signals import connection_created
 from django.http import HttpRequest, HttpResponse
 from django.urls import path
-from interrupting import interrupting
 from psycopg.conninfo import conninfo_to_dict
 
-from asgi_disconnect import DisconnectMiddleware, current_disconnect
+from asgi_disconnect import DisconnectMiddleware, interrupting
 
 if "DATABASE_URL" not in os.environ:
     raise SystemExit("Set DATABASE_URL to a PostgreSQL: postgresql://USER:PASSWORD@HOST/DATABASE")
@@ -49,9 +48,7 @@ django.setup()
 
 def interruptible(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
     """Execute a query, and have it fail when the client leaves."""
-    if current_disconnect(None) is None:  # not in a guarded request
-        return execute(sql, params, many, context)
-    with interrupting(context["connection"].connection.cancel_safe):
+    with interrupting(context["connection"]):
         return execute(sql, params, many, context)
 
 

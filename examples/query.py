@@ -15,10 +15,9 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from fastapi import FastAPI
-from interrupting import interrupting
 from psycopg_pool import ConnectionPool
 
-from asgi_disconnect import DisconnectMiddleware
+from asgi_disconnect import DisconnectMiddleware, interrupting
 
 if "DATABASE_URL" not in os.environ:
     raise SystemExit("Set DATABASE_URL to a PostgreSQL: postgresql://USER:PASSWORD@HOST/DATABASE")
@@ -38,7 +37,7 @@ app.add_middleware(DisconnectMiddleware)
 
 @app.get("/report")
 def report() -> Any:
-    with pool.connection() as connection, interrupting(connection.cancel_safe):
+    with pool.connection() as connection, interrupting(connection):
         return connection.execute("select 4711 from pg_sleep(60)").fetchone()
 
 

@@ -18,6 +18,7 @@ from .._guards.protocol import Guard
 from .._options import Options
 from .callbacks import Callback, call_in_time
 from .causes import BY_REFUSAL, SEND_ERROR_GRACE, Cause, Outcome
+from .interruption import Interruption
 
 
 class Departing(Protocol):
@@ -48,6 +49,7 @@ class Departure:
         "cancelled",
         "cause",
         "ignored",
+        "interruptions",
         "overran",
         "send_failed",
         "sending",
@@ -60,6 +62,7 @@ class Departure:
         self._lock = threading.Lock()  # what a handle may do from any thread
         self._callbacks: dict[object, tuple[Context, Callback]] = {}
         self._critical = 0
+        self.interruptions: list[Interruption] = []  # what a critical block waits for
         self._not_critical: anyio.Event | None = None
         self._happened: anyio.Event | None = None
         self.cause: Cause | None = None
@@ -78,14 +81,14 @@ class Departure:
         """The app has not ended in the time that it was given."""
 
     @property
-    def refused(self) -> bool:
-        """We have refused the request."""
-        return self.cause in BY_REFUSAL
-
-    @property
     def drops(self) -> bool:
         """What the app sends is dropped: some servers would block it for ever (hypercorn's h2)."""
-        return self.cancelled or self.refused
+        return self.cancelled or self.cause in BY_REFUSAL
+
+    @property
+    def interrupts(self) -> bool:
+        """What cannot be cancelled may be interrupted: nobody holds a cancellation back."""
+        return self._options.cancel and not (self.ignored or self._critical)
 
     @property
     def abandoned(self) -> bool:

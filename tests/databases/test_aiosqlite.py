@@ -17,8 +17,7 @@ import aiosqlite
 import anyio
 import pytest
 
-from asgi_disconnect import current_disconnect
-from examples.interrupting import interrupting_async
+from asgi_disconnect import current_disconnect, interrupting
 
 from ..core.scripted import HUNG, LAST, REQUEST, START, Server
 
@@ -52,7 +51,7 @@ class Database:
             # Cancelled while it connects, aiosqlite forgets to close the connection.
             connection = await aiosqlite.connect(self.path)
         try:
-            with interrupting_async(connection.interrupt):
+            with interrupting(connection):
                 await connection.create_function("tick", 0, self._tick)
                 yield connection
                 await connection.commit()

@@ -11,7 +11,6 @@ from contextlib import (
     asynccontextmanager,
     closing,
     contextmanager,
-    nullcontext,
 )
 from pathlib import Path
 from typing import Any
@@ -20,9 +19,9 @@ import anyio
 import pytest
 from psycopg_pool import ConnectionPool
 from sqlalchemy import create_engine, text
+from sqlalchemy.orm import Session
 
-from asgi_disconnect import current_disconnect
-from examples.interrupting import interrupting
+from asgi_disconnect import current_disconnect, interrupting
 
 from ..core.scripted import HUNG, REQUEST, Server, http_scope
 from .activity import Activity
@@ -33,23 +32,19 @@ fastapi = pytest.importorskip("fastapi")
 pytestmark = pytest.mark.anyio
 
 Execute = Callable[[str], Any]
-Transaction = Callable[..., AbstractContextManager[Execute]]
-"""Takes a connection, and whether it is to be interrupted when the client leaves."""
+Transaction = Callable[[], AbstractContextManager[Execute]]
+"""Takes a connection, which is interrupted when the client leaves."""
 
 SIZE = 5
 FOREVER = "select pg_sleep(60) /* {} */"
 INSERT = "insert into entries (mark) values ('{}')"
 
 
-def interruption(connection: Any, interruptible: bool) -> AbstractContextManager[None]:
-    return interrupting(connection.cancel_safe) if interruptible else nullcontext()
-
-
 @contextmanager
 def psycopg(postgresql: PostgreSQL) -> Iterator[Transaction]:
     @contextmanager
-    def transaction(interruptible: bool = True) -> Iterator[Execute]:
-        with pool.connection() as connection, interruption(connection, interruptible):
+    def transaction() -> Iterator[Execute]:
+        with pool.connection() as connection, interrupting(connection):
             yield connection.execute
 
     with ConnectionPool(postgresql.url(), min_size=SIZE, max_size=SIZE, open=False) as pool:
@@ -61,18 +56,28 @@ def sqlalchemy(postgresql: PostgreSQL) -> Iterator[Transaction]:
     engine = create_engine(postgresql.url("psycopg"), pool_size=SIZE, max_overflow=0)
 
     @contextmanager
-    def transaction(interruptible: bool = True) -> Iterator[Execute]:
-        with (
-            engine.begin() as connection,
-            interruption(connection.connection.driver_connection, interruptible),
-        ):
+    def transaction() -> Iterator[Execute]:
+        with engine.begin() as connection, interrupting(connection):
             yield lambda statement: connection.execute(text(statement))
 
     yield transaction
     engine.dispose()
 
 
-@pytest.fixture(params=[psycopg, sqlalchemy])
+@contextmanager
+def session(postgresql: PostgreSQL) -> Iterator[Transaction]:
+    engine = create_engine(postgresql.url("psycopg"), pool_size=SIZE, max_overflow=0)
+
+    @contextmanager
+    def transaction() -> Iterator[Execute]:
+        with Session(engine) as session, interrupting(session), session.begin():
+            yield lambda statement: session.execute(text(statement))
+
+    yield transaction
+    engine.dispose()
+
+
+@pytest.fixture(params=[psycopg, sqlalchemy, session])
 def transaction(
     request: pytest.FixtureRequest, postgresql: PostgreSQL, activity: Activity
 ) -> Iterator[Transaction]:
@@ -127,7 +132,7 @@ async def test_a_query_of_a_client_that_stays_is_answered(
 async def test_a_critical_transaction_commits(transaction: Transaction, activity: Activity) -> None:
     def endpoint() -> None:
         disconnect = current_disconnect()
-        with disconnect.critical(), transaction(False) as execute:
+        with disconnect.critical(), transaction() as execute:
             execute(INSERT.format("whole"))
             execute("select pg_sleep(0.2) /* working */")
             assert disconnect.is_set()
@@ -182,7 +187,7 @@ async def test_a_sqlite_query_is_interrupted(tmp_path: Path) -> None:
     def endpoint() -> None:
         with (
             closing(sqlite3.connect(tmp_path / "database")) as connection,
-            interrupting(connection.interrupt),
+            interrupting(connection),
         ):
             connection.execute("create table entries (mark text)")
             connection.commit()

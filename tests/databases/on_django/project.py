@@ -12,7 +12,6 @@ import asyncio
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
@@ -25,16 +24,13 @@ from django.db import connections, transaction
 from django.db.backends.signals import connection_created
 from django.urls import path
 
-from asgi_disconnect import current_disconnect
-from examples.interrupting import interrupting
+from asgi_disconnect import current_disconnect, interrupting
 
 from ..postgresql import PostgreSQL
 
 VERSION = django.VERSION[:2]
 LISTENS = VERSION >= (5, 0)
 POOLED = VERSION >= (5, 1)
-
-_critical = ContextVar("_critical", default=False)
 
 running: set[str] = set()
 """The queries that run."""
@@ -44,13 +40,10 @@ started = threading.Event()
 
 def interruptible(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
     """Execute a query, and have it fail when the client leaves."""
-    driver = context["connection"].connection
     running.add(sql)
     started.set()
     try:
-        if _critical.get() or current_disconnect(None) is None:
-            return execute(sql, params, many, context)
-        with interrupting(getattr(driver, "cancel_safe", None) or driver.interrupt):
+        with interrupting(context["connection"]):
             return execute(sql, params, many, context)
     finally:
         running.discard(sql)
@@ -59,12 +52,8 @@ def interruptible(execute: Any, sql: str, params: Any, many: bool, context: Any)
 @contextmanager
 def critical_transaction(using: str) -> Iterator[None]:
     """A transaction that is finished though the client has left."""
-    token = _critical.set(True)
-    try:
-        with current_disconnect().critical(), transaction.atomic(using):
-            yield
-    finally:
-        _critical.reset(token)
+    with current_disconnect().critical(), transaction.atomic(using):
+        yield
 
 
 def _install(connection: Any, **_: Any) -> None:
