@@ -16,7 +16,7 @@ import threading
 
 import anyio
 
-from asgi_disconnect import DisconnectMiddleware
+from asgi_disconnect import DisconnectMiddleware, current_disconnect
 
 logging.basicConfig(stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s")
 
@@ -211,6 +211,36 @@ async def pour(request):
         raise
 
 
+async def tick(request):
+    """Sends a small piece now and then, until its gate is opened."""
+    await request.read()
+    await request.start()
+    piece = {"type": "http.response.body", "body": b"tick\n", "more_body": True}
+    request.tell("working")
+    try:
+        async with anyio.create_task_group() as ticking:
+
+            async def stop():
+                await journal().gate(request.key)
+                ticking.cancel_scope.cancel()
+
+            ticking.start_soon(stop)
+            while True:
+                await request.send(piece)
+                await anyio.sleep(0.01)
+    except anyio.get_cancelled_exc_class():
+        request.tell("cancelled")
+        raise
+    await request.send({"type": "http.response.body"})
+    request.tell("finished")
+
+
+async def ignoring(request):
+    """Opts out, and works."""
+    current_disconnect().ignore()
+    await slow(request)
+
+
 async def listen(request):
     """Waits for the client to leave, and ends in its own way."""
     await request.read()
@@ -384,6 +414,7 @@ HANDLERS = {
         both,
         deaf,
         hesitant,
+        ignoring,
         late,
         listen,
         listen_on,
@@ -400,6 +431,7 @@ HANDLERS = {
         slow_background,
         stream,
         thread,
+        tick,
         unread,
     )
 }
