@@ -87,7 +87,7 @@ class Departure:
 
     @property
     def interrupts(self) -> bool:
-        """What cannot be cancelled may be interrupted: nobody holds a cancellation back."""
+        """Nobody holds back what interrupts the app's work."""
         return self._options.cancel and not (self.ignored or self._critical)
 
     @property
@@ -140,6 +140,9 @@ class Departure:
     def _overrun(self) -> None:
         self.overran = True
 
+    def _is_called_off(self) -> bool:
+        return False  # see `WebSocketDeparture`
+
     def close(self) -> None:
         """The app has ended: what has not been called will not be."""
         with self._lock:
@@ -155,8 +158,7 @@ class Departure:
         # very tick: neither must be cancelled.  Two, since trio runs a tick's tasks in any order.
         await checkpoint()
         await checkpoint()
-        # Nor one that is about to listen: Django, cancelled as it starts its listener, loses its
-        # view and `request_finished`.
+        # Nor one about to listen: Django, cancelled then, loses its view and `request_finished`.
         await guard.app_waits()
         told = self.told or exchange.listens
         if not await self._outlasts_grace(exchange, told=told):
@@ -174,15 +176,12 @@ class Departure:
         self.overran = told
         self.cancelled = True
         self._cancel_groups_once()
-        if not await guard.cancel_app(unless=self._call_off):
+        if not await guard.cancel_app(unless=self._is_called_off):
             self.cancelled = self.overran = False
             return
         await anyio.sleep(options.cleanup_timeout)
         self.overran = True
         await guard.cancel_for_good()
-
-    def _call_off(self) -> bool:
-        return False  # see `WebSocketDeparture`
 
     async def _outlasts_grace(self, exchange: Departing, *, told: bool) -> bool:
         """Give the app its time to end by itself; false if it is not to be cancelled after it."""
@@ -203,10 +202,8 @@ class Departure:
         await self._happened.wait()
 
     def add_callback(self, callback: Callback) -> object:
-        """Have `callback` called when it happens, or now if it has; the key takes it back.
-
-        It is called in the context of whoever adds it.  From any thread.
-        """
+        """Have `callback` called when it happens, or now, in the caller's context.  The key takes
+        it back.  From any thread."""
         key, context = object(), copy_context()
         with self._lock:
             if self.cause is None:

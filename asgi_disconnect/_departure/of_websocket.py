@@ -25,7 +25,7 @@ class WebSocketDeparture(Departure):
         """
         return self.cause is not None and self._options.cancel and not self.ignored
 
-    def _call_off(self) -> bool:
+    def _is_called_off(self) -> bool:
         """Whether the app must not be cancelled after all, if that has not reached it yet."""
         return self.told
 
