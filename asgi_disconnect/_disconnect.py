@@ -21,6 +21,8 @@ class ClientDisconnected(OSError):
     """The client has left before its response was complete, or will not get it for another cause.
 
     `Disconnect.cause` says which: the deadline has passed, for one.
+
+    Since 0.1.
     """
 
 
@@ -36,7 +38,7 @@ _TEXTS: Final[dict[Cause, str]] = {
 
 
 class CallbackHandle:
-    """What `Disconnect.add_callback` returns: `remove()` takes the callback back."""
+    """What `Disconnect.add_callback` returns: `remove()` takes the callback back.  Since 0.1."""
 
     __slots__ = ("_departure", "_key")
 
@@ -90,6 +92,8 @@ class Disconnect:
     """One exchange's client, and whether it has left before its response was complete.
 
     A handler gets it from `current_disconnect()` or from ``scope["asgi_disconnect"]``.
+
+    Since 0.1.
     """
 
     __slots__ = ("_deadline", "_exchange", "_last")
@@ -130,6 +134,8 @@ class Disconnect:
         ``"disconnect"`` and ``"send_error"``: the client has left.  ``"deadline"``: it has passed.
         ``"body_too_large"``, ``"body_timeout"`` and ``"no_storage"``: the request's body could not
         be accepted.
+
+        Since 0.2.
         """
         departure = self._departure_so_far()
         return None if departure is None else departure.cause
@@ -139,6 +145,8 @@ class Disconnect:
 
         Never below 0; `math.inf` if there is none, and after `ignore()`.  To be passed on to what
         the handler waits for: httpx, a database's ``statement_timeout``, a subprocess.
+
+        Since 0.2.
         """
         departure = self._departure_so_far()
         if departure is not None:
@@ -222,6 +230,8 @@ def current_disconnect(default: object = _NO_DEFAULT) -> object:
 
     Works in the handler, in tasks that it started, and in threads to which anyio or asgiref took
     it.  Outside an exchange it returns `default`, or raises `LookupError` if there is none.
+
+    Since 0.1.
     """
     found: object = current.get(None)
     if found is not None:
@@ -229,7 +239,8 @@ def current_disconnect(default: object = _NO_DEFAULT) -> object:
     if default is not _NO_DEFAULT:
         return default
     raise LookupError(
-        "no HTTP exchange is guarded by DisconnectMiddleware here: is the app wrapped in it, does"
-        " its only= choose this request, and was this thread started with the request's context"
-        " (anyio.to_thread, asgiref.sync.sync_to_async, contextvars.copy_context)?"
+        "no exchange is guarded by DisconnectMiddleware here: is the app wrapped in it, with"
+        " websocket=True if this is a WebSocket, does its only= choose this request, and was this"
+        " thread started with the request's context (anyio.to_thread,"
+        " asgiref.sync.sync_to_async, contextvars.copy_context)?"
     )

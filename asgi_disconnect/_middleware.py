@@ -38,6 +38,8 @@ class DisconnectMiddleware:
     is cancelled.  After the response is complete nothing is cancelled: background tasks run to
     their end.  HTTP is guarded, and WebSockets with `websocket=True`; lifespan passes through.
 
+    Since 0.1.
+
     :param app: any ASGI 3 or ASGI 2 application.
     :param cancel: whether to cancel at all.  If false, the app can still hear of the disconnect,
         by `receive()`.
@@ -58,7 +60,7 @@ class DisconnectMiddleware:
         together (default 256 MiB), none of which takes more than it leaves to the others.  Where
         there is no room, or the disk fails, reading ahead pauses until the app has read: nothing
         is refused or lost, but the client's departure is not seen meanwhile.  0 never uses the
-        disk; `math.inf` for no limit.
+        disk; `math.inf` for no limit.  Since 0.2.
     :param max_body_size: bytes of a request's body, beyond which it is answered ``413`` if the
         response has not started, and the app is cancelled (default: no limit).
     :param body_timeout: seconds that the next piece of an unfinished body may take, beyond which

@@ -37,12 +37,13 @@ PLAYED: Final = "asgi_disconnect.testing"
 
 @dataclass(frozen=True, slots=True)
 class DisconnectReport:
-    """What a client's departure did, once the app has ended."""
+    """What a client's departure did, once the app has ended.  Since 0.1."""
 
     scope: Scope
     """The connection scope that the app was given."""
     phase: Phase
-    """What the departure interrupted: receiving the body, processing, or the response."""
+    """What the departure interrupted: receiving the body, processing, or the response; or a
+    WebSocket, which is connected."""
     outcome: Outcome
     """What became of the app.
 
@@ -58,17 +59,17 @@ class DisconnectReport:
     seconds_to_end: float
     """Seconds from the disconnect to the end of the app."""
     bytes_received: int
-    """Bytes of the request's body that were read from the server."""
+    """Bytes of the request's body, or of a WebSocket's messages, that were read from the server."""
     bytes_sent: int
-    """Bytes of the response's body that were handed to the server; files sent by path or by
-    descriptor are not counted."""
+    """Bytes of the response's body, or of a WebSocket's messages, that were handed to the server;
+    files sent by path or by descriptor are not counted."""
     status: int | None
     """The response's status, if it had started."""
     exception: BaseException | None = None
     """What the app ended with, if it raised anything: the very object.
 
     None if that was our cancellation.  An error that an abandoned app raises is nothing that the
-    server hears of, so this is where a bug in its cleanup shows.
+    server hears of, so this is where a bug in its cleanup shows.  Since 0.2.
     """
     code: int | None = None
     """A WebSocket's close code, if the server has told it; None for HTTP.  Since 0.2."""

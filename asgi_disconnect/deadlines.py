@@ -38,6 +38,8 @@ def client_deadline(at_most: float = 60.0) -> Callable[[MutableMapping[str, Any]
     ``x-envoy-expected-rq-timeout-ms`` (Envoy's router), and takes the smallest of what it finds.
     A value that is not a positive integer in the form that its specification gives is skipped.
 
+    Since 0.2.
+
     :param at_most: seconds (default 60) for a request without such a header, and the most that a
         header can ask for; `math.inf` for no limit.
     :raises TypeError: if `at_most` is not a number.

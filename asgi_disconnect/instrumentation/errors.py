@@ -36,13 +36,15 @@ def error_of(report: DisconnectReport) -> BaseException | None:
     has left; errors of connections (`ConnectionError`), and every `OSError` where the server's
     `send` has raised one; a `TimeoutError` where the deadline has passed.  A group is one if
     anything in it is.
+
+    Since 0.2.
     """
     error = report.exception
     return error if error is not None and _is_error(error, report) else None
 
 
 def name_of(error: BaseException) -> str:
-    """The name of an exception's class, with its module unless it is Python's own."""
+    """The name of an exception's class, with its module unless it is Python's own.  Since 0.2."""
     kind = type(error)
     if kind.__module__ == "builtins":
         return kind.__qualname__

@@ -37,6 +37,8 @@ class LoggingHook:
     which nobody else would show.  What frameworks raise because the client has left is no error
     (`instrumentation.errors`).
 
+    Since 0.1.
+
     :param logger: where to log; ``asgi_disconnect.report`` by default.
     :param level: `logging.INFO` by default: a client that leaves is no error of the server's.
     :param route: takes the scope, and returns the template of the route that was taken, or None;

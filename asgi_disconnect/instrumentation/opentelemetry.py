@@ -46,6 +46,8 @@ class OpenTelemetryHook:
     says, and one for such an error, ``exception``, with its traceback; its status is left unset,
     since a client that leaves is no error of the server's.
 
+    Since 0.1.
+
     :param meter_provider: whose meter to use; the global one's by default.
     :param route: takes the scope, and returns the template of the route that was taken, or None;
         by default, what Starlette, FastAPI and Litestar say.

@@ -29,6 +29,8 @@ class PrometheusHook:
     is empty.  One hook may serve several
     middlewares; two for one registry are an error of `prometheus_client`'s.
 
+    Since 0.1.
+
     :param registry: where the metrics are registered; `prometheus_client.REGISTRY` by default.
     :param buckets: the histograms' upper bounds in seconds.
     :param route: takes the scope, and returns the template of the route that was taken, or None;

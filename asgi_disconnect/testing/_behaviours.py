@@ -13,7 +13,7 @@ ServerName = Literal["uvicorn", "hypercorn", "hypercorn-h2", "daphne", "granian"
 
 @dataclass(frozen=True, kw_only=True)
 class Behaviour:
-    """One server."""
+    """One server.  Since 0.1."""
 
     name: ServerName
     repeats_disconnect: bool

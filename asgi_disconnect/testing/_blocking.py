@@ -42,6 +42,8 @@ class BlockingClient(Blocking[Client]):
     """The client of an exchange under test; `exchange()` makes it.
 
     Each method does what `Client`'s of the same name does.
+
+    Since 0.1.
     """
 
     def send(self, body: bytes, *, more_body: bool = True) -> None:
@@ -53,7 +55,7 @@ class BlockingClient(Blocking[Client]):
         self._call(self._client.disconnect)
 
     def pass_deadline(self) -> None:
-        """Let the deadline of the exchange pass, now and without leaving."""
+        """Let the deadline of the exchange pass, now and without leaving.  Since 0.2."""
         self._call(self._client.pass_deadline)
 
     def fail_send(self, error: OSError | None = None) -> None:

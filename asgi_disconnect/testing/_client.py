@@ -8,7 +8,7 @@ from ._waiting import NeverHappened, Waiting
 
 
 class Client(Waiting[PlayedHTTPServer]):
-    """The client of an exchange under test; `exchange()` makes it."""
+    """The client of an exchange under test; `exchange()` makes it.  Since 0.1."""
 
     # What it does
 
@@ -30,6 +30,8 @@ class Client(Waiting[PlayedHTTPServer]):
 
     def pass_deadline(self) -> None:
         """Let the deadline of the exchange pass, now and without leaving (`deadline=`).
+
+        Since 0.2.
 
         :raises RuntimeError: if it has none, or the app has not been called yet.
         """

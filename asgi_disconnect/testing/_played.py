@@ -32,6 +32,8 @@ def exchange(
     thread's event loop.  At the end of the block the client leaves, if it has not, and the app is
     seen to its end.  The app is any ASGI application, with or without `DisconnectMiddleware`.
 
+    Since 0.1.
+
     :param app: the ASGI application.  Its lifespan is not run.
     :param path: the path, with the query string if there is one, percent-encoded where need be.
     :param method: the method (default: POST with a body, GET without).
@@ -66,7 +68,10 @@ def exchange(
 
 
 class Played(Play[PlayedHTTPServer, Client, BlockingClient]):
-    """What `exchange()` returns: to be entered once, by ``async with`` or by ``with``."""
+    """What `exchange()` returns: to be entered once, by ``async with`` or by ``with``.
+
+    Since 0.1.
+    """
 
     def __init__(
         self,

@@ -20,7 +20,7 @@ Outcome = Literal[
 
 @dataclass(frozen=True)
 class Result:
-    """What became of the app, once it has ended."""
+    """What became of the app, once it has ended.  Since 0.1."""
 
     outcome: Outcome
     """What became of the app.

@@ -17,7 +17,7 @@ ServerT = TypeVar("ServerT", bound=PlayedServer)
 
 
 class NeverHappened(AssertionError):
-    """What a test waited for did not happen, or cannot."""
+    """What a test waited for did not happen, or cannot.  Since 0.1."""
 
 
 class Event(Protocol):
@@ -98,6 +98,8 @@ class Waiting(Generic[ServerT]):
         """Leave, and wait for the app's end, as the end of the block does.
 
         If nobody has asked for the result of an app that failed, its error is raised.
+
+        Since 0.2.
         """
         server = self._server
         server.leave()

@@ -53,7 +53,7 @@ async def test_it_is_found_through_asgiref() -> None:
 
 
 async def test_outside_an_exchange_there_is_none() -> None:
-    with pytest.raises(LookupError, match=r"no HTTP exchange is guarded.*only="):
+    with pytest.raises(LookupError, match=r"no exchange is guarded.*websocket=True.*only="):
         current_disconnect()
     assert current_disconnect(None) is None
     assert current_disconnect("default") == "default"
