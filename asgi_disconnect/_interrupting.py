@@ -6,7 +6,7 @@
 
 import inspect
 from collections.abc import Awaitable, Callable, Generator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 import anyio
@@ -17,8 +17,7 @@ from ._disconnect import current_disconnect
 from ._drivers import find_interrupt, find_session, follow_session
 
 
-@contextmanager
-def interrupting(what: Any) -> Generator[None]:
+def interrupting(what: Any) -> AbstractContextManager[None]:
     """A block whose work in `what` is interrupted when the client leaves.
 
     ::
@@ -43,6 +42,11 @@ def interrupting(what: Any) -> Generator[None]:
 
     :raises TypeError: if there is no way to interrupt `what`.
     """
+    return _interrupting(what)
+
+
+@contextmanager
+def _interrupting(what: Any) -> Generator[None]:
     disconnect = current_disconnect(None)
     session = find_session(what)
     interrupt = find_interrupt(what) if session is None else None

@@ -128,7 +128,8 @@ class DisconnectMiddleware:
             self._may_not_be_called = True
         self._is_bounded = self._may_not_be_called or deadline is not None
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> Any:
+    # Any, since each framework has types of its own for these, and ours are none of them.
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> Any:
         """Handle one connection scope: the ASGI 3 application interface."""
         kind = scope.get("type")
         if kind != "http" and not (kind == "websocket" and self._options.websocket):

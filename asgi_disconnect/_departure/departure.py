@@ -98,10 +98,8 @@ class Departure:
         matter.  But what an app raises because the server's `send` raised is the server's to catch
         (ASGI HTTP specification, "Disconnected Client").
         """
-        if self.drops:
-            return True
-        stops_when_told = self._options.cancel and not self.ignored
-        return self.told and self.cause == "disconnect" and stops_when_told
+        told = self.told and self.cause == "disconnect"
+        return self.drops or (told and self._options.cancel and not self.ignored)
 
     @property
     def outcome(self) -> Outcome:

@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import logging
 import math
+import sqlite3
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, assert_type
 
@@ -27,6 +28,7 @@ from asgi_disconnect import (
     DisconnectMiddleware,
     DisconnectReport,
     current_disconnect,
+    interrupting,
 )
 from asgi_disconnect.deadlines import client_deadline
 from asgi_disconnect.instrumentation.errors import error_of
@@ -238,6 +240,9 @@ async def handler(scope: Scope) -> None:
     disconnect.add_callback(close).remove()
     disconnect.add_callback(lambda: logging.info("left"))
 
+    with interrupting(sqlite3.connect("")), interrupting(close), interrupting(asyncio.Event().set):
+        pass
+
     async with disconnect.critical():
         await asyncio.sleep(0)
     with disconnect.critical():
@@ -264,6 +269,9 @@ async def misuse_disconnect() -> None:
     disconnect.add_callback(close())  # type: ignore[arg-type]
     disconnect.critical(10)  # type: ignore[call-arg]
     disconnect.cancel()  # type: ignore[attr-defined]
+    async with interrupting(close):  # type: ignore[attr-defined]
+        pass
+    interrupting()  # type: ignore[call-arg]
     async with disconnect:  # type: ignore[attr-defined]
         pass
 
