@@ -38,7 +38,7 @@ def public(module: str) -> dict[str, Any]:
 def test_each_public_class_and_function_says_since_when(module: str) -> None:
     for name, thing in public(module).items():
         if inspect.isclass(thing) or inspect.isfunction(thing):
-            description = (inspect.getdoc(thing) or "").partition(":param")[0]
+            description = re.split(":param|:raises", inspect.getdoc(thing) or "")[0]
             assert re.search(r"Since 0\.\d\.$", description.strip()), name
 
 
