@@ -66,7 +66,7 @@ def start_proxy(
 
     def start(proxy: Proxy) -> RunningProxy:
         if proxy.path is None:
-            pytest.skip(f"not installed: {proxy.program}")
+            pytest.skip(f"not installed: {proxy.program} (Debian: apt-get install {proxy.package})")
         folder = tmp_path_factory.mktemp(proxy.name)
         started.append(RunningProxy(proxy, server, folder, certificate))
         started[-1].wait_until_up()

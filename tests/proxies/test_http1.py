@@ -42,6 +42,7 @@ def test_a_client_that_leaves_a_stream_which_pauses(proxy: RunningProxy, way: st
     server.wait(key, "working")
     if proxy.proxy.delivers_streams:
         assert client.begin_response(5) == b"first"
+    proxy.has_had_time()  # to see the pause: until then it may look at its client
     client.leave(way)
     if way in proxy.proxy.http1.in_silent_streams:
         assert server.end(key)[-4:] == CANCELLED

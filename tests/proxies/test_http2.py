@@ -31,6 +31,7 @@ def test_a_client_that_leaves_a_stream_which_pauses(proxy: RunningProxy, way: st
     client.request(f"/guarded/stream/{key}", method="GET")
     server.wait(key, "working")
     assert client.begin_response(5) == b"first"
+    proxy.has_had_time()  # to see the pause: until then it may look at its client
     client.leave(way)
     if way in told(proxy).in_silent_streams:
         assert server.end(key)[-4:] == CANCELLED
