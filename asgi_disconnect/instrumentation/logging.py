@@ -12,7 +12,7 @@ from typing import Any, Final
 from urllib.parse import quote
 
 from .._report import DisconnectReport
-from ._labels import Route, route_of
+from ._routes import Route, listen_to_quart, route_of
 from .errors import error_of, name_of
 
 _CAUSES: Final = {
@@ -42,7 +42,7 @@ class LoggingHook:
     :param logger: where to log; ``asgi_disconnect.report`` by default.
     :param level: `logging.INFO` by default: a client that leaves is no error of the server's.
     :param route: takes the scope, and returns the template of the route that was taken, or None;
-        by default, what Starlette, FastAPI and Litestar say.
+        by default, what Starlette, FastAPI, Litestar, Quart and Django say.
     """
 
     def __init__(
@@ -55,6 +55,7 @@ class LoggingHook:
         self._logger = logger or logging.getLogger("asgi_disconnect.report")
         self._level = level
         self._route = route
+        listen_to_quart()
 
     def __call__(self, report: DisconnectReport) -> None:
         """Log `report`."""

@@ -19,7 +19,8 @@ from opentelemetry import metrics, trace
 from .. import __version__
 from .._report import DisconnectReport
 from .._types import Scope
-from ._labels import BUCKETS, Route, method_of, route_of
+from ._labels import BUCKETS, method_of
+from ._routes import Route, listen_to_quart, route_of
 from .errors import error_of, name_of
 
 EVENT: Final = "asgi_disconnect.abandoned"
@@ -50,7 +51,7 @@ class OpenTelemetryHook:
 
     :param meter_provider: whose meter to use; the global one's by default.
     :param route: takes the scope, and returns the template of the route that was taken, or None;
-        by default, what Starlette, FastAPI and Litestar say.
+        by default, what Starlette, FastAPI, Litestar, Quart and Django say.
     """
 
     def __init__(
@@ -60,6 +61,7 @@ class OpenTelemetryHook:
         route: Route = route_of,
     ) -> None:
         self._route = route
+        listen_to_quart()
         meter = metrics.get_meter("asgi_disconnect", __version__, meter_provider)
         self._abandoned = meter.create_counter(
             "asgi_disconnect.abandoned_requests",

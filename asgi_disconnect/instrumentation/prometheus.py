@@ -10,7 +10,8 @@ from collections.abc import Sequence
 from prometheus_client import REGISTRY, CollectorRegistry, Counter, Histogram
 
 from .._report import DisconnectReport
-from ._labels import BUCKETS, Route, method_of, route_of
+from ._labels import BUCKETS, method_of
+from ._routes import Route, listen_to_quart, route_of
 from .errors import error_of, name_of
 
 
@@ -34,7 +35,7 @@ class PrometheusHook:
     :param registry: where the metrics are registered; `prometheus_client.REGISTRY` by default.
     :param buckets: the histograms' upper bounds in seconds.
     :param route: takes the scope, and returns the template of the route that was taken, or None;
-        by default, what Starlette, FastAPI and Litestar say.
+        by default, what Starlette, FastAPI, Litestar, Quart and Django say.
     """
 
     def __init__(
@@ -45,6 +46,7 @@ class PrometheusHook:
         route: Route = route_of,
     ) -> None:
         self._route = route
+        listen_to_quart()
         labels = ("outcome", "method", "route")
         self._abandoned = Counter(
             "asgi_disconnect_abandoned_requests",

@@ -5,7 +5,8 @@ from typing import Any
 import anyio
 import pytest
 
-from asgi_disconnect.instrumentation._labels import method_of, route_of
+from asgi_disconnect.instrumentation._labels import method_of
+from asgi_disconnect.instrumentation._routes import route_of
 
 from ..core.scripted import http_scope
 from .exchanges import answers, serve, serve_websocket
