@@ -85,9 +85,22 @@ def _add_check(add_parser: AddParser) -> None:
         help="check on this server; repeatable (default: those installed; hypercorn-trio only if"
         " named)",
     )
-    parser.add_argument("--path", type=_path, default="/", help="the path to ask for (default: /)")
+    kind = parser.add_mutually_exclusive_group()
+    kind.add_argument("--path", type=_path, help="the path to ask for (default: /)")
+    kind.add_argument(
+        "--websocket",
+        type=_path,
+        metavar="PATH",
+        help="open a WebSocket there instead (needs the extra: asgi-disconnect[check])",
+    )
     parser.add_argument("--method", help="the method (default: POST with --data, GET without)")
-    parser.add_argument("--data", default="", help="the request's body; @FILE takes it from a file")
+    parser.add_argument(
+        "--data",
+        action="append",
+        default=[],
+        help="the request's body, or a message for the WebSocket (repeatable); @FILE takes it from"
+        " a file",
+    )
     parser.add_argument(
         "--header",
         type=_header,
@@ -102,9 +115,9 @@ def _add_check(add_parser: AddParser) -> None:
     parser.add_argument(
         "--patience",
         type=_seconds,
-        default=5.0,
         metavar="SECONDS",
-        help="how long to watch an app that runs on (default: 5)",
+        help="how long to watch an app that runs on (default: 5; 12 with --websocket, which is"
+        " longer than the default grace)",
     )
     parser.add_argument(
         "--deadline",
@@ -150,28 +163,40 @@ def _header(text: str) -> str:
     return text
 
 
+def _read(data: str) -> bytes:
+    return Path(data[1:]).read_bytes() if data.startswith("@") else data.encode()
+
+
 def _check(chosen: argparse.Namespace) -> int:
     from . import _check as check
 
-    data = chosen.data.encode()
-    if chosen.data.startswith("@"):
-        try:
-            data = Path(chosen.data[1:]).read_bytes()
-        except OSError as error:
-            print(f"asgi_disconnect check: --data: {error}", file=sys.stderr)
-            return 2
+    try:
+        data = tuple(map(_read, chosen.data))
+    except OSError as error:
+        print(f"asgi_disconnect check: --data: {error}", file=sys.stderr)
+        return 2
+    request: check.Request | check.WebSocket
+    if chosen.websocket is None:
+        body = data[-1] if data else b""
+        request = check.Request(
+            method=(chosen.method or ("POST" if body else "GET")).upper(),
+            path=chosen.path or "/",
+            headers=tuple(chosen.header),
+            data=body,
+        )
+    else:
+        for option in ("method", "deadline"):
+            if getattr(chosen, option) is not None:
+                print(f"asgi_disconnect check: a WebSocket has no --{option}", file=sys.stderr)
+                return 2
+        request = check.WebSocket(chosen.websocket, tuple(chosen.header), data)
     return check.run(
         check.Wanted(
             app=check.App(chosen.app, str(Path(chosen.app_dir).resolve()), chosen.factory),
-            request=check.Request(
-                method=(chosen.method or ("POST" if data else "GET")).upper(),
-                path=chosen.path,
-                headers=tuple(chosen.header),
-                data=data,
-            ),
+            request=request,
             servers=tuple(chosen.server),
             port=chosen.port,
-            patience=chosen.patience,
+            patience=chosen.patience or (5.0 if chosen.websocket is None else 12.0),
             deadline=chosen.deadline,
             as_json=chosen.json,
         )

@@ -21,8 +21,9 @@ from .running import App, free_port
 from .screen import Progress, as_json, table, verdict
 from .servers import SERVERS, Server
 from .target import Layer, Target
+from .websocket import OLDEST, WebSocket, library_is_there
 
-__all__ = ["App", "Request", "Wanted", "run"]
+__all__ = ["App", "Request", "Wanted", "WebSocket", "run"]
 
 
 class Refused(Exception):
@@ -34,7 +35,7 @@ class Wanted:
     """What the command line asks for."""
 
     app: App
-    request: Request
+    request: Request | WebSocket
     servers: tuple[str, ...] = ()
     """By name; none: those installed."""
     port: int | None = None
@@ -49,6 +50,11 @@ class Wanted:
 def run(wanted: Wanted) -> int:
     """Check the app.  The exit status: 0 if all is well, 1 if not, 2 if it could not be done."""
     try:
+        if isinstance(wanted.request, WebSocket) and not library_is_there():
+            raise Refused(
+                f"--websocket needs the websockets library, {OLDEST} or newer: python -m pip"
+                " install --upgrade 'asgi-disconnect[check]'"
+            )
         servers = _servers(wanted.servers)
         with _ports(wanted.port, len(servers)) as ports:
             target = _inspect(wanted.app)
@@ -92,10 +98,11 @@ async def _check(
         progress.clear()
     return Findings(
         app=wanted.app.where,
-        request=f"{wanted.request.method} {wanted.request.path}",
+        request=wanted.request.name,
         patience=wanted.patience,
         target=target,
         servers=tuple(checked),
+        websocket=isinstance(wanted.request, WebSocket),
     )
 
 

@@ -6,11 +6,21 @@ from typing import Final, Literal
 
 from .target import Target
 
-Moment = Literal["mid-upload", "before response", "during response", "deadline", "after response"]
-"""When the client left; or it stayed, and a deadline passed."""
+OfRequest = Literal[
+    "mid-upload", "before response", "during response", "deadline", "after response"
+]
+OfWebSocket = Literal["by close", "by reset", "after close"]
+Moment = OfRequest | OfWebSocket
+"""When or how the client left; or it stayed, and a deadline passed."""
+OF_WEBSOCKETS: Final = ("by close", "by reset")
 
 SOON: Final = 0.05
 """Seconds within which an app that was neither told nor cancelled may just have ended by itself."""
+
+UNGUARDED: Final = (
+    "the app's DisconnectMiddleware leaves WebSockets alone, as it does without websocket=True:"
+    " DisconnectMiddleware(app, websocket=True)"
+)
 
 WHILE: Final = 0.5
 """Seconds that an app may take to end before it is asked where it stands."""
@@ -48,10 +58,19 @@ class Departure:
     answered: bool = False
     """The client, which stayed, has a 504."""
 
+    unguarded: bool = False
+    """The app's own middleware leaves WebSockets alone."""
+
     @property
     def background(self) -> bool:
         """It shows what becomes of background work."""
-        return self.moment == "after response"
+        return self.moment in ("after response", "after close")
+
+    def had_time(self, patience: float) -> bool:
+        """All was in the `grace` that the app of a WebSocket has, whether it listens or not."""
+        option, seconds = self.time_left or ("", 0.0)
+        lasted = patience if self.ran_on is None else self.ran_on
+        return self.moment in OF_WEBSOCKETS and option == "grace" and lasted <= seconds
 
 
 @dataclass(frozen=True)
@@ -90,6 +109,11 @@ class Checked:
         return len(self.guarded.logged) - len(self.without.logged)
 
     @property
+    def unguarded(self) -> bool:
+        """The app's own middleware leaves WebSockets alone."""
+        return any(departure.unguarded for departure in self.guarded.departures)
+
+    @property
     def _new_line(self) -> str:
         lines = self.guarded.logged
         new = [line for line in lines if line not in self.without.logged]
@@ -99,6 +123,8 @@ class Checked:
         """What should not be so with the middleware."""
         if self.error is not None:
             return [self.error]
+        if self.unguarded:
+            return [UNGUARDED]
         found: list[str] = []
         before = {departure.moment: departure for departure in self.without.departures}
         for departure in self.guarded.departures:
@@ -137,7 +163,8 @@ def _complaint(departure: Departure, without: Departure | None, patience: float)
         return f"{' and '.join(departure.swallowed)} swallowed the cancellation, and {long}"
     if departure.thread is not None and (ran_on is None or ran_on > WHILE):
         return f"{long}, since it runs in a thread, which cannot be cancelled: {departure.thread}"
-    if not (departure.told or departure.cancelled) and (ran_on is None or ran_on > SOON):
+    heard = departure.told or departure.cancelled or departure.had_time(patience)
+    if not heard and (ran_on is None or ran_on > SOON):
         return "the app was neither told nor cancelled"
     if ran_on is None:
         return runs + _excuse(departure, patience)
@@ -173,6 +200,8 @@ class Findings:
     patience: float
     target: Target
     servers: tuple[Checked, ...] = field(default=())
+    websocket: bool = False
+    """It was a WebSocket."""
 
     @property
     def hiders(self) -> tuple[str, ...]:

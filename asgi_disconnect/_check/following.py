@@ -32,8 +32,10 @@ from .places import describe, is_of, is_the_apps, is_the_middlewares
 _FOLLOWED_CODE: Final = (
     inspect.CO_COROUTINE | inspect.CO_ASYNC_GENERATOR | inspect.CO_ITERABLE_COROUTINE
 )
-_ENDED: Final = ("ClientDisconnect", "ClientDisconnected")
-"""Exceptions that say that the client has left (Starlette's; ours)."""
+DISCONNECTS: Final = ("http.disconnect", "websocket.disconnect")
+"""The messages that say that the client has left."""
+_ENDED: Final = ("ClientDisconnect", "ClientDisconnected", "WebSocketDisconnect")
+"""Exceptions that say so (Starlette's and Litestar's; ours)."""
 _TOLD: Final = "_asgi_disconnect_told"
 """The attribute of an exception that has been said to cut off a cleanup."""
 

@@ -6,11 +6,14 @@ from collections.abc import Callable, Coroutine
 from typing import Any, Final
 
 from .findings import Checked, Departure, Half
-from .request import CannotAsk, Request, Stay, require_late_answer, require_work
+from .request import CannotAsk, Request, Stay, require_late_answer
 from .running import App, CannotRun, RunningServer, running
 from .servers import Server
 from .target import Target
+from .visiting import Visiting
 from .visits import Visits
+from .websocket import WebSocket
+from .websocket_visits import WebSocketVisits
 
 TASKS_END: Final = 0.5
 """Seconds that the app's last tasks have to end, once their request has."""
@@ -24,7 +27,7 @@ class HalfTaken:
     def __init__(
         self,
         runs: RunningServer,
-        request: Request,
+        request: Request | WebSocket,
         patience: float,
         deadline: float | None,
         say: Say,
@@ -38,28 +41,23 @@ class HalfTaken:
     async def take(self, mode: str, known: Stay | None = None) -> tuple[Half, Stay]:
         """Visit in this mode; `known` says how the app is without the middleware."""
         name = "without" if mode in ("bare", "idle") else "with"
-        visits = Visits(self._runs, self._request, mode, self.patience)
+        visits = self._visits(mode)
         self._say(f"{name}: staying")
         stay, after = await visits.stay()
         # What an app starts once, at its first request, is there by now.
         await self._runs.ask("begin")
         seen = known or stay
         if known is None:
-            require_work(self._request, stay)
+            visits.require_work(stay)
         self._say(f"{name}: leaving")
-        leaving: list[Coroutine[Any, Any, Departure]] = []
-        if self._request.data:
-            leaving.append(visits.leave_in_mid_upload())
-        if seen.waits:
-            leaving.append(visits.leave_before_response(seen))
-        if seen.streams:
-            leaving.append(visits.leave_during_response(seen))
+        leaving: list[Coroutine[Any, Any, Departure]] = visits.leaving(seen)
         bounded = visits
-        if self._deadline is not None and name == "with":
-            require_late_answer(self._request, seen, self._deadline)
-            mode = f"deadline:{self._deadline!r}"
-            bounded = Visits(self._runs, self._request, mode, self.patience)
-            leaving.append(bounded.let_deadline_pass(self._deadline))
+        deadline, request = self._deadline, self._request
+        if deadline is not None and name == "with" and isinstance(request, Request):
+            require_late_answer(request, seen, deadline)
+            mode = f"deadline:{deadline!r}"
+            bounded = Visits(self._runs, request, mode, self.patience)
+            leaving.append(bounded.let_deadline_pass(deadline))
         departures = await asyncio.gather(*leaving)
         left_over = await self._left_over()
         departures = [
@@ -85,8 +83,12 @@ class HalfTaken:
     async def find_hiders(self, stay: Stay) -> tuple[str, ...]:
         """What in the stack keeps the disconnect from the middleware."""
         self._say("with: tracing")
-        visits = Visits(self._runs, self._request, "traced", self.patience)
-        return await visits.find_hiders(stay)
+        return await self._visits("traced").find_hiders(stay)
+
+    def _visits(self, mode: str) -> Visiting:
+        if isinstance(self._request, WebSocket):
+            return WebSocketVisits(self._runs, self._request, mode, self.patience)
+        return Visits(self._runs, self._request, mode, self.patience)
 
 
 async def check_server(
@@ -94,7 +96,7 @@ async def check_server(
     port: int,
     app: App,
     target: Target,
-    request: Request,
+    request: Request | WebSocket,
     patience: float,
     deadline: float | None,
     say: Say,
@@ -150,7 +152,7 @@ async def _take_again(
 async def _look_for_hiders(half: HalfTaken, checked: Checked, known: Stay) -> Checked:
     """Whether another middleware outermost does better than the app's own, and why."""
     found = checked.shortcomings(half.patience)
-    if not found:
+    if not found or checked.unguarded:
         return checked
     outermost, _ = await half.take("outermost", known)
     better = dataclasses.replace(checked, guarded=outermost)

@@ -4,7 +4,7 @@ from typing import Any
 
 from .._middleware import DisconnectMiddleware
 from .._types import App, Message, Receive, Scope, Send
-from .following import Followed, followed
+from .following import DISCONNECTS, Followed, followed
 
 
 def look_inside() -> None:
@@ -16,15 +16,22 @@ def look_inside() -> None:
         # The defaults are the middleware's (contract §4).
         grace = options.get("grace", 10.0)
         cleanup_timeout = options.get("cleanup_timeout", 10.0)
-        middleware.app = _tell_of(middleware.app, grace=grace, cleanup_timeout=cleanup_timeout)
+        kinds = ("http", "websocket") if options.get("websocket", False) else ("http",)
+        middleware.app = _tell_of(
+            middleware.app, kinds, grace=grace, cleanup_timeout=cleanup_timeout
+        )
 
     setattr(DisconnectMiddleware, "__init__", make_and_look)  # noqa: B010 - of another type
 
 
-def _tell_of(app: App, **times: float) -> App:
+def _tell_of(app: App, kinds: tuple[str, ...], **times: float) -> App:
     async def watched(scope: Scope, receive: Receive, send: Send) -> Any:
         request = followed.get()
-        if request is None or scope.get("type") != "http":
+        kind = scope.get("type")
+        if request is None or kind not in ("http", "websocket"):
+            return await app(scope, receive, send)
+        if kind not in kinds:
+            request.tell("unguarded", unguarded=True)
             return await app(scope, receive, send)
         request.tell("guarded", **times)
         return await app(scope, _watch(request, receive), send)
@@ -37,7 +44,7 @@ def _tell_of(app: App, **times: float) -> App:
 def _watch(request: Followed, receive: Receive) -> Receive:
     async def watched_receive() -> Message:
         message = await receive()
-        if message.get("type") == "http.disconnect" and not request.complete:
+        if message.get("type") in DISCONNECTS and not request.complete:
             request.tell("heard")
         return message
 

@@ -16,12 +16,12 @@ from typing import Any, Final
 import anyio
 
 from .._application import as_single_callable
-from .._exchange.response import COMPLETE, NOT_STARTED, Response, advance
 from .._middleware import DisconnectMiddleware
 from .._report import DisconnectReport, observers
 from .._types import App, Message, Receive, Scope, Send
+from .answers import Answer, OfRequest, OfWebSocket
 from .events import follow, follow_generators
-from .following import Followed, Follower, followed
+from .following import DISCONNECTS, Followed, Follower, followed
 from .inside import look_inside
 from .line import Line
 from .standing import coroutines_of, current_task, standing
@@ -45,7 +45,7 @@ class Probe:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> Any:
         if self._follower is None:
             self._begin()
-        if scope.get("type") != "http":
+        if scope.get("type") not in ("http", "websocket"):
             return await self._app(scope, receive, send)
         wanted = HEADER.encode()
         headers = [(bytes(name), bytes(value)) for name, value in scope["headers"]]
@@ -61,7 +61,8 @@ class Probe:
             "headers": [(name, value) for name, value in headers if name.lower() != wanted],
             KEY: request,
         }
-        visit = Visit(request, self._line, self._folder)
+        answer = OfRequest() if scope["type"] == "http" else OfWebSocket()
+        visit = Visit(request, answer, self._line, self._folder)
         return await visit.serve(self._app, mode, scope, receive, send)
 
     def _begin(self) -> None:
@@ -83,12 +84,12 @@ def _cancellations() -> tuple[type[BaseException], ...]:
 
 
 class Visit:
-    """One request of the check's."""
+    """One request of the check's, or one WebSocket."""
 
-    def __init__(self, request: str, line: Line, folder: str) -> None:
+    def __init__(self, request: str, answer: Answer, line: Line, folder: str) -> None:
         self._request = request
         self._line = line
-        self._response: Response = NOT_STARTED
+        self._answer = answer
         self.followed = Followed(self._tell, folder)
         self._folder = folder
         self._task: Any = None
@@ -97,7 +98,8 @@ class Visit:
         """Serve it in the way that was asked for.
 
         ``bare``: the app alone.  ``as-is``: the app, which has a middleware of ours in it.
-        ``outermost``: our middleware around it.  ``idle``: our middleware around it, for a handler
+        ``outermost``: our middleware around it; ``outermost:SECONDS``: around a WebSocket, with
+        this much `grace`.  ``idle``: our middleware around it, for a handler
         that uses it, but such that it does nothing.  ``deadline:SECONDS``: our middleware around
         it, with a deadline.  ``traced``: as it is, and each layer tells.
         """
@@ -109,10 +111,15 @@ class Visit:
         served: App = witnessed
         if mode == "outermost":
             served = DisconnectMiddleware(witnessed)
+        elif mode.startswith("outermost:"):
+            grace = float(mode.partition(":")[2])
+            served = DisconnectMiddleware(witnessed, grace=grace, websocket=True)
         elif mode.startswith("deadline:"):
             served = DisconnectMiddleware(witnessed, deadline=float(mode.partition(":")[2]))
         elif mode == "idle":
-            served = DisconnectMiddleware(witnessed, cancel=False, watch_after=math.inf)
+            served = DisconnectMiddleware(
+                witnessed, cancel=False, watch_after=math.inf, websocket=True
+            )
         observers.append(self._report)
         token = followed.set(self.followed)
         try:
@@ -127,7 +134,7 @@ class Visit:
 
         async def noted_receive() -> Message:
             message = await receive()
-            if message.get("type") == "http.disconnect":
+            if message.get("type") in DISCONNECTS:
                 self.followed.departed = True
             return message
 
@@ -148,18 +155,25 @@ class Visit:
         return standing(coroutines_of(self._task, self.followed), self._folder)
 
     async def _witness(self, app: App, scope: Scope, receive: Receive, send: Send) -> Any:
+        is_websocket = scope["type"] == "websocket"
+
         async def told_receive() -> Message:
             message = await receive()
-            if message.get("type") == "http.disconnect" and self._response is not COMPLETE:
+            if message.get("type") in DISCONNECTS and not self._answer.complete:
                 self._tell("told")
             return message
 
         async def told_send(message: Message) -> None:
-            before, self._response = self._response, advance(self._response, message)
-            if before is NOT_STARTED and self._response is not NOT_STARTED:
-                self._tell("started", status=message.get("status"))
-            await send(message)
-            if before is not COMPLETE and self._response is COMPLETE:
+            complete = self._answer.complete
+            for what, more in self._answer.note(message):
+                self._tell(what, **more)
+            try:
+                await send(message)
+            except OSError:
+                if is_websocket:  # whose `send` is how some servers tell the app
+                    self._tell("refused")
+                raise
+            if self._answer.complete and not complete:
                 self.followed.complete = True
                 self._tell("complete")
 

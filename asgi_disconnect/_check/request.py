@@ -17,6 +17,11 @@ class CannotAsk(Exception):
     """This request shows nothing of what becomes of abandoned ones; the message says what does."""
 
 
+def quoted(path: str) -> str:
+    """A path as it is sent."""
+    return urllib.parse.quote(path, safe=_SAFE_IN_PATHS)
+
+
 @dataclass(frozen=True)
 class Request:
     """What is asked of the app."""
@@ -26,9 +31,14 @@ class Request:
     headers: tuple[str, ...] = ()
     data: bytes = b""
 
+    @property
+    def name(self) -> str:
+        """What it is called in messages."""
+        return f"{self.method} {self.path}"
+
     def head(self, mark: str, port: int) -> bytes:
         """The request line and the headers."""
-        path = urllib.parse.quote(self.path, safe=_SAFE_IN_PATHS)
+        path = quoted(self.path)
         lines = [
             f"{self.method} {path} HTTP/1.1",
             f"{HEADER}: {mark}",
@@ -98,7 +108,7 @@ def require_work(request: Request, stay: Stay) -> None:
     said = f"{request.method} {request.path} answers {stay.status}"
     advice = _advice(request, stay)
     if stay.refused:
-        name = _phrase(stay.status or 0)
+        name = phrase_of(stay.status or 0)
         body = f" It says: {stay.body[:200]}" if stay.body else ""
         raise CannotAsk(
             f"{said} {name}: what becomes of work that is abandoned cannot be seen where none is"
@@ -121,7 +131,8 @@ def require_late_answer(request: Request, stay: Stay, deadline: float) -> None:
     )
 
 
-def _phrase(status: int) -> str:
+def phrase_of(status: int) -> str:
+    """What a status is called; nothing for one that has no name."""
     try:
         return http.HTTPStatus(status).phrase
     except ValueError:

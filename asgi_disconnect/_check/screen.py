@@ -114,9 +114,10 @@ def verdict(findings: Findings) -> str:
     """What is not as it should be, and what can be done about it."""
     paragraphs: list[str] = []
     if not findings.target.guarded:
+        option = ", websocket=True" if findings.websocket else ""
         paragraphs.append(
             "There is no DisconnectMiddleware to be seen in the app: it was checked as if it were"
-            " app = DisconnectMiddleware(app)."
+            f" app = DisconnectMiddleware(app{option})."
         )
     paragraphs += _hidden(findings)
     for server in findings.servers:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from .._types import Message, Receive, Scope, Send
+from .following import DISCONNECTS
 from .target import Layer, stack_of
 
 CALLS: Final = "asgi_disconnect._check.calls"
@@ -57,7 +58,7 @@ class Trace:
                     message = await receive()
                 finally:
                     call.waiting -= 1
-                call.heard = call.heard or message.get("type") == "http.disconnect"
+                call.heard = call.heard or message.get("type") in DISCONNECTS
                 return message
 
             return await original(layer, scope, traced_receive, send)

@@ -1,0 +1,59 @@
+"""How far the app's answer is, of a request or of a WebSocket, told from what it sends."""
+
+from collections.abc import Iterator
+from typing import Any, Protocol
+
+from .._exchange.connection import CLOSED, CONNECTING, Connection
+from .._exchange.connection import TABLE as OF_WEBSOCKETS
+from .._exchange.response import COMPLETE, NOT_STARTED, Response, advance, next_state
+from .._types import Message
+
+
+class Answer(Protocol):
+    """Where it stands."""
+
+    @property
+    def complete(self) -> bool:
+        """Nothing of it is left to send."""
+        ...
+
+    def note(self, message: Message) -> Iterator[tuple[str, dict[str, Any]]]:
+        """What there is to tell of this message, before it is sent, but for its being complete."""
+        ...
+
+
+class OfRequest:
+    """The response."""
+
+    def __init__(self) -> None:
+        self._response: Response = NOT_STARTED
+
+    @property
+    def complete(self) -> bool:
+        """The response is."""
+        return self._response is COMPLETE
+
+    def note(self, message: Message) -> Iterator[tuple[str, dict[str, Any]]]:
+        """The response starts."""
+        before, self._response = self._response, advance(self._response, message)
+        if before is NOT_STARTED and self._response is not NOT_STARTED:
+            yield "started", {"status": message.get("status")}
+
+
+class OfWebSocket:
+    """What becomes of the connection."""
+
+    def __init__(self) -> None:
+        self._connection: Connection = CONNECTING
+
+    @property
+    def complete(self) -> bool:
+        """The app has closed or denied it."""
+        return self._connection is CLOSED
+
+    def note(self, message: Message) -> Iterator[tuple[str, dict[str, Any]]]:
+        """The app accepts."""
+        before = self._connection
+        self._connection = next_state(OF_WEBSOCKETS, before, message)
+        if before is CONNECTING and self._connection is Connection.ACCEPTED:
+            yield "started", {}
