@@ -23,6 +23,8 @@ EXTRAS = f"[{','.join(PROJECT['project']['optional-dependencies'])}]"
 NEEDED_BY_TESTS = ["noxfile.py", "pyproject.toml", "README.md", "docs", "examples", "tests"]
 # Each runs in a process of its own, since each has settings of its own.
 DJANGO_TESTS = ["tests/frameworks/on_django", "tests/databases/on_django"]
+# On two cores; a file's tests stay together, with the servers and the databases that it starts.
+SIDE_BY_SIDE = ["--numprocesses=2", "--dist=loadfile"]
 # These wait for other processes most of the time, and so run side by side.
 WAITING_TESTS = ["tests/check", "tests/servers"]
 # Each version of Django, and the oldest Python that it runs on.
@@ -83,7 +85,7 @@ def lowest(session: nox.Session) -> None:
     """The core's tests with the oldest anyio and asgiref that we say we run on."""
     oldest = [need.replace(">=", "==") for need in PROJECT["project"]["dependencies"]]
     install(session, "tests", *oldest)
-    pytest(session, *(session.posargs or ["tests/core"]))
+    pytest(session, *SIDE_BY_SIDE, *(session.posargs or ["tests/core"]))
 
 
 @nox.session
@@ -95,7 +97,7 @@ def reference(session: nox.Session) -> None:
     install(session, "tests", "servers", "frameworks")
     tests = session.posargs or ["tests/core", "tests/frameworks"]
     ignored = (f"--ignore={folder}" for folder in DJANGO_TESTS)
-    pytest(session, "--reference", *ignored, *tests)
+    pytest(session, "--reference", *SIDE_BY_SIDE, *ignored, *tests)
 
 
 @nox.session
