@@ -1,8 +1,8 @@
 """``check``: what a real server, a real app and the middleware make of clients that leave.
 
 `target` finds the app and what it is stacked of, `servers` says how each server is started,
-`running` runs one, `probe` is what it serves, `visits` are the clients that leave it, `findings`
-what comes of it, and `screen` what the user sees.
+`running` runs one, `probe` is what it serves, `visits` and `websocket_visits` are the clients that
+leave it, `findings` what comes of it, and `screen` what the user sees.
 """
 
 import asyncio
