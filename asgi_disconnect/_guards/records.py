@@ -30,6 +30,8 @@ _task_states: WeakKeyDictionary[asyncio.Task[Any], Any] = getattr(
 )
 _CancelScope: Final[Any] = getattr(_backend(), "CancelScope", object)
 
+_BY_REFERENCE: Final[tuple[type, ...]] = (WeakKeyDictionary,)
+
 Scope = Any
 """A cancel scope of anyio's, with its private attributes."""
 
@@ -93,9 +95,10 @@ def innermost_scope(task: "asyncio.Task[Any]") -> Scope | None:
     as long.
     """
     states: Any = _task_states
-    if not states.data:
-        return None
-    state: Any = states.data.get(ref(task))
+    if type(states) in _BY_REFERENCE:
+        state: Any = states.data.get(ref(task)) if states.data else None
+    else:  # anyio 4.7
+        state = states.get(task)
     return None if state is None else state.cancel_scope
 
 
