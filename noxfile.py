@@ -25,7 +25,7 @@ NEEDED_BY_TESTS = ["noxfile.py", "pyproject.toml", "README.md", "docs", "example
 DJANGO_TESTS = ["tests/frameworks/on_django", "tests/databases/on_django"]
 # On two cores; a file's tests stay together, with the servers and the databases that it starts.
 SIDE_BY_SIDE = ["--numprocesses=2", "--dist=loadfile"]
-# These wait for other processes most of the time, and so run side by side.
+# These wait for other processes most of the time, so that three fit on two cores.
 WAITING_TESTS = ["tests/check", "tests/servers"]
 # Each version of Django, and the oldest Python that it runs on.
 DJANGOS = {"4.2": "3.11", "5.2": "3.11", "6.1": "3.12"}
@@ -50,8 +50,9 @@ def tests(session: nox.Session) -> None:
     if session.posargs:
         pytest(session, *session.posargs)
         return
-    elsewhere = [*DJANGO_TESTS, "tests/checked"]
-    pytest(session, *(f"--ignore={folder}" for folder in elsewhere))
+    elsewhere = [*DJANGO_TESTS, "tests/checked", *WAITING_TESTS]
+    pytest(session, *SIDE_BY_SIDE, *(f"--ignore={folder}" for folder in elsewhere))
+    pytest(session, "--numprocesses=3", "--dist=loadfile", *WAITING_TESTS)
     each_django(session)
 
 

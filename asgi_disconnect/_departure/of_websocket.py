@@ -25,6 +25,12 @@ class WebSocketDeparture(Departure):
         """
         return self.cause is not None and self._options.cancel and not self.ignored
 
+    def tell(self) -> None:
+        """The app is given the disconnect, and is not cancelled after that."""
+        if self.cancelled and self._guard is not None and not self._guard.has_cancelled:
+            self.cancelled = self.overran = False
+        super().tell()
+
     def _is_called_off(self) -> bool:
         """Whether the app must not be cancelled after all, if that has not reached it yet."""
         return self.told

@@ -96,6 +96,11 @@ class FastGuard(AsyncioGuard):
         self.task.cancel(_OURS)
         self._follow_app()
 
+    @property
+    def has_cancelled(self) -> bool:
+        """`cancel_app` has reached the app."""
+        return self._reached is not None and self._unless is never
+
     async def checkpoint(self) -> None:
         """Called by the app itself: be reached here by a cancellation that has not reached it."""
         if (

@@ -172,6 +172,11 @@ class TrioGuard:
         self._app_scope.cancel()
         return True
 
+    @property
+    def has_cancelled(self) -> bool:
+        """`cancel_app` has been called: the app is reached at its next checkpoint."""
+        return self._app_scope.cancel_called
+
     async def cancel_for_good(self) -> None:
         """It has been so from the start."""
 

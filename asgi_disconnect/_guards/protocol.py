@@ -86,6 +86,11 @@ class Guard(Protocol):
         """
         ...
 
+    @property
+    def has_cancelled(self) -> bool:
+        """`cancel_app` has reached the app."""
+        ...
+
     async def cancel_for_good(self) -> None:
         """Cancel the app at every await from now on, until it ends."""
 

@@ -35,7 +35,10 @@ _PAUSES: Final = (0.0, 0.0, 0.001, 0.002, 0.005, 0.01, 0.02)
 class ReferenceGuard(AsyncioGuard):
     """Runs one app between two cancel scopes."""
 
-    __slots__ = ("_info", "_inner", "_outer", "_taken_back", "_to_be_cancelled", "_unless")
+    __slots__ = (
+        *("_info", "_inner", "_outer", "_taken_back", "_to_be_cancelled", "_unless"),
+        "has_cancelled",
+    )
 
     def __init__(self, task: "asyncio.Task[Any]", loop: asyncio.AbstractEventLoop) -> None:
         super().__init__(task, loop)
@@ -43,6 +46,8 @@ class ReferenceGuard(AsyncioGuard):
         self._inner = anyio.CancelScope()
         self._info = anyio.get_current_task()
         self._to_be_cancelled = self._taken_back = False
+        self.has_cancelled: bool = False
+        """`cancel_app` has reached the app."""
 
     async def run(self, exchange: Guarded, app: App, scope: Scope, watch_after: float) -> Any:
         """Call `app` and return what it returns, or None if it was abandoned."""
@@ -72,7 +77,7 @@ class ReferenceGuard(AsyncioGuard):
         before = self.task.cancelling()
         self._outer.cancel()
         self._inner.shield = True
-        self._to_be_cancelled = self.task.cancelling() == before
+        self._see_whether_it_is_reached(before)
         patient_until = self.loop.time() + PATIENCE
         pauses = iter(_PAUSES)
         pause = 0.0
@@ -103,7 +108,11 @@ class ReferenceGuard(AsyncioGuard):
         if busy and not patient and self.task.cancelling() == before:
             self._own_cancellations += 1
             self.task.cancel(_OURS)
-        self._to_be_cancelled = self.task.cancelling() == before
+        self._see_whether_it_is_reached(before)
+
+    def _see_whether_it_is_reached(self, before: int) -> None:
+        self.has_cancelled = self.task.cancelling() != before
+        self._to_be_cancelled = not self.has_cancelled
 
     async def checkpoint(self) -> None:
         """Called by the app itself: be reached here by a cancellation that has not reached it."""
@@ -115,6 +124,7 @@ class ReferenceGuard(AsyncioGuard):
         try:
             await asyncio.sleep(0)
         except asyncio.CancelledError:
+            self.has_cancelled = True
             self._to_be_cancelled = False
             raise
         finally:

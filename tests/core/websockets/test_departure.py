@@ -410,3 +410,21 @@ async def test_an_app_that_hears_of_it_as_it_is_about_to_be_cancelled_is_not() -
     await server.run(app, on_disconnect=reports.append)
     assert events == ["billed"]
     assert [report.outcome for report in reports] == ["told"]
+
+
+@only_asyncio
+async def test_an_app_that_hears_of_it_in_its_last_step_has_not_been_cancelled() -> None:
+    """It was to be cancelled as soon as its shield was left, and it ends in that step."""
+    server, reports = WebSocketServer(), []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await receive()
+        await send(ACCEPT)
+        server.give(GONE)
+        await current_disconnect().wait()
+        with anyio.CancelScope(shield=True):
+            await anyio.sleep(0.03)
+        assert await receive() is GONE
+
+    await server.run(app, on_disconnect=reports.append)
+    assert [report.outcome for report in reports] == ["told"]
