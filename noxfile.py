@@ -18,6 +18,8 @@ nox.options.download_python = "never"
 nox.options.sessions = ["tests"]
 
 ROOT = Path(__file__).parent
+NOTHING_MISSING = bool(os.environ.get("NOTHING_MISSING"))
+"""Where a test is skipped for want of something, it fails: see tests/skips.py."""
 PROJECT = nox.project.load_toml("pyproject.toml")
 EXTRAS = f"[{','.join(PROJECT['project']['optional-dependencies'])}]"
 NEEDED_BY_TESTS = ["noxfile.py", "pyproject.toml", "README.md", "docs", "examples", "tests"]
@@ -27,6 +29,8 @@ DJANGO_TESTS = ["tests/frameworks/on_django", "tests/databases/on_django"]
 SIDE_BY_SIDE = ["--numprocesses=2", "--dist=loadfile"]
 # These wait for other processes most of the time, so that three fit on two cores.
 WAITING_TESTS = ["tests/check", "tests/servers"]
+# These have sessions of their own, for what they need is not Python's alone.
+TESTS_WITH_SESSIONS = ["tests/browser", "tests/checked", "tests/proxies"]
 # Each version of Django, and the oldest Python that it runs on.
 DJANGOS = {"4.2": "3.11", "5.2": "3.11", "6.1": "3.12"}
 # What `build` runs with the wheel: all that needs neither a database nor Django, nor much time.
@@ -44,13 +48,13 @@ BENCHMARKS = ["overhead", "growth", "served", "watched", "latency", "uploads", "
 
 
 def tests(session: nox.Session) -> None:
-    """Everything but Django on one Python, then Django in each version that this Python runs."""
-    needs = ("tests", "servers", "frameworks", "middlewares", "databases")
-    install(session, *needs, extras=EXTRAS)
+    """Everything on one Python, then Django's part in each version that this Python runs."""
+    needs = ("tests", "servers", "frameworks", "middlewares", "databases", "channels")
+    install(session, *needs, f"django~={djangos(session)[0]}.0", extras=EXTRAS)
     if session.posargs:
         pytest(session, *session.posargs)
         return
-    elsewhere = [*DJANGO_TESTS, "tests/checked", *WAITING_TESTS]
+    elsewhere = [*DJANGO_TESTS, *WAITING_TESTS, *TESTS_WITH_SESSIONS]
     pytest(session, *SIDE_BY_SIDE, *(f"--ignore={folder}" for folder in elsewhere))
     pytest(session, "--numprocesses=3", "--dist=loadfile", *WAITING_TESTS)
     each_django(session)
@@ -69,8 +73,8 @@ for version in nox.project.python_versions(PROJECT):
 
 @nox.session
 def django(session: nox.Session) -> None:
-    """What `tests` does for Django, alone."""
-    install(session, "tests", "databases")
+    """What `tests` does for each Django, alone."""
+    install(session, "tests", "databases", "servers")
     each_django(session, *session.posargs)
 
 
@@ -226,6 +230,13 @@ def browser(session: nox.Session) -> None:
 
 
 @nox.session
+def proxies(session: nox.Session) -> None:
+    """Behind real proxies (Debian: apt-get install nginx-light haproxy caddy apache2 lighttpd)."""
+    install(session, "tests", "servers")
+    pytest(session, "tests/proxies", *session.posargs)
+
+
+@nox.session
 def build(session: nox.Session) -> None:
     """The sdist and the wheel, into dist/, looked at; then the sdist's tests of the wheel.
 
@@ -299,31 +310,29 @@ def pytest(
             shutil.copytree(source / name, copy / name)
         elif (source / name).exists():
             shutil.copy(source / name, copy / name)
+    complete = ["--complete"] if NOTHING_MISSING else []
     with session.chdir(copy):
         session.run(
-            *(executable, *under, "-m", "pytest", *arguments),
+            *(executable, *under, "-m", "pytest", *complete, *arguments),
             env={"PYTHONPATH": ""},
             external=executable != "python",
         )
 
 
-def each_django(session: nox.Session, *arguments: str) -> None:
-    """Run Django's tests with one version after the other, in the session's environment."""
+def djangos(session: nox.Session) -> list[str]:
+    """The versions of Django that the session's Python runs, the newest first."""
     show = "import sys; print('%d.%d' % sys.version_info[:2])"
     this = _version(str(session.run("python", "-c", show, silent=True, log=False)))
-    for release, oldest in DJANGOS.items():
-        if this >= _version(oldest):
-            session.install(f"django~={release}.0", *groups("channels"))
-            for folder in DJANGO_TESTS:
-                pytest(session, folder, *arguments)
-            pytest(session, "tests/docs", *arguments)  # the pages that need Django
-    # On real servers, with the newest alone.
-    session.install(*groups("servers"))
-    served = (
-        *("tests/servers/test_background.py", "tests/servers/test_cleanup_in_stacks.py"),
-        "tests/servers/test_django_chains.py",
-    )
-    pytest(session, *served, "-k", "django", *arguments)
+    return [release for release, oldest in DJANGOS.items() if this >= _version(oldest)][::-1]
+
+
+def each_django(session: nox.Session, *arguments: str) -> None:
+    """Run Django's tests with one version after the other, in the session's environment."""
+    for release in djangos(session):
+        session.install(f"django~={release}.0", *groups("channels"))
+        for folder in DJANGO_TESTS:
+            pytest(session, folder, *arguments)
+        pytest(session, "tests/docs", "-k", "django", *arguments)
 
 
 def python(session: nox.Session) -> str:

@@ -8,6 +8,9 @@ import pytest
 from asgi_disconnect._guards import records, try_out
 
 from .backends import BACKENDS
+from .skips import pytest_make_collect_report, pytest_runtest_makereport
+
+__all__ = ["pytest_make_collect_report", "pytest_runtest_makereport"]
 
 _HIDDEN: WeakKeyDictionary[Any, Any] = WeakKeyDictionary()
 
@@ -22,6 +25,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--reference",
         action="store_true",
         help="hide anyio's records, so that the reference guard serves on asyncio",
+    )
+    parser.addoption(
+        "--complete",
+        action="store_true",
+        help="fail where a test is skipped for a reason that is not in tests/skips.py",
     )
 
 
