@@ -9,16 +9,20 @@ from typing import Any
 
 import pytest
 
-from .pages import ROOT, pages
+from .pages import ROOT, Block, pages
 
 if not (ROOT / "docs").is_dir():
     collect_ignore_glob = ["*.py"]
 
 PAGES = pages()
-INDEPENDENT = ("docs/quick-start.md", "docs/guides/testing.md", "docs/guides/websockets.md")
+INDEPENDENT = (
+    *("docs/quick-start.md", "docs/guides/monitoring.md"),
+    *("docs/guides/testing.md", "docs/guides/websockets.md"),
+)
 """Pages whose blocks are alternatives: one may be left out where its framework is not installed."""
 
 Run = Callable[[str], dict[str, Any]]
+Paste = Callable[[str], list[tuple[Block, dict[str, Any]]]]
 
 
 async def app(scope: Any, receive: Any, send: Any) -> None:
@@ -28,12 +32,12 @@ async def app(scope: Any, receive: Any, send: Any) -> None:
 
 
 @pytest.fixture
-def run_page(monkeypatch: pytest.MonkeyPatch) -> Iterator[Run]:
-    """Run all blocks of a page, one after the other, and return the names that they leave."""
+def prepare(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], None]]:
+    """See to what a page's blocks need, and skip the page where it is not there."""
     monkeypatch.syspath_prepend(str(ROOT))  # for `examples`
     clean_up: list[Callable[[], None]] = []
 
-    def run(page: str) -> dict[str, Any]:
+    def prepare(page: str) -> None:
         code = "".join(block.code for block in PAGES[page])
         if page not in INDEPENDENT:
             for module in {missing for block in PAGES[page] for missing in block.missing}:
@@ -47,18 +51,55 @@ def run_page(monkeypatch: pytest.MonkeyPatch) -> Iterator[Run]:
             monkeypatch.setattr(LoggingConfig, "configure", lambda self: logging.getLogger)
         if "prometheus" in code and find_spec("prometheus_client"):
             clean_up.append(_own_prometheus_registry())
+
+    yield prepare
+    for function in clean_up:
+        function()
+
+
+@pytest.fixture
+def run_page(prepare: Callable[[str], None], monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Run all blocks of a page, one after the other, and return the names that they leave."""
+
+    def run(page: str) -> dict[str, Any]:
+        prepare(page)
         module = ModuleType("page")
         monkeypatch.setitem(sys.modules, "page", module)  # Litestar looks for it there
         names = vars(module)
         names["app"] = app
         for block in PAGES[page]:
+            if block.module:
+                monkeypatch.setitem(sys.modules, block.module, module)
             if not block.missing:
                 block.run(names)
         return names
 
-    yield run
-    for function in clean_up:
-        function()
+    return run
+
+
+@pytest.fixture
+def paste(prepare: Callable[[str], None], monkeypatch: pytest.MonkeyPatch) -> Paste:
+    """Run each block of a page as a file of its own, and return the names of each.
+
+    It may import the files that the page has shown before, by their titles, and nothing else of
+    the page's.
+    """
+
+    def paste(page: str) -> list[tuple[Block, dict[str, Any]]]:
+        prepare(page)
+        pasted = []
+        for block in PAGES[page]:
+            if block.missing:
+                continue
+            module = ModuleType(block.module or "page")
+            monkeypatch.setitem(sys.modules, module.__name__, module)
+            names = vars(module)
+            names["app"] = app
+            block.run(names)
+            pasted.append((block, names))
+        return pasted
+
+    return paste
 
 
 def _set_django_up() -> None:

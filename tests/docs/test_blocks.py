@@ -1,17 +1,28 @@
-"""Every block of Python in the documentation and the README runs, or is a file that tests run."""
+"""Every block of Python in the documentation and the README runs, or is a file that tests run.
+
+Each runs alone, as it does for a reader who pastes it into a new file, and finds nothing there but
+`app`, the application that the reader has already.
+"""
 
 import re
 
 import pytest
 
-from .conftest import PAGES, Run
+from .conftest import PAGES, Paste
 from .pages import ROOT, included
 
 
 @pytest.mark.filterwarnings("ignore:.*:DeprecationWarning:litestar")
 @pytest.mark.parametrize("page", PAGES)
-def test_the_blocks_of_a_page_run(page: str, run_page: Run) -> None:
-    run_page(page)
+def test_the_blocks_of_a_page_run_alone(page: str, paste: Paste) -> None:
+    paste(page)
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_the_blocks_of_a_page_bring_all_that_they_name(page: str) -> None:
+    """Which running them does not show of what stands in their functions."""
+    for block in PAGES[page]:
+        assert block.unknown <= {"app"}, f"line {block.line}"
 
 
 def test_the_programs_that_pages_show_are_the_examples() -> None:

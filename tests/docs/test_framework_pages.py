@@ -1,8 +1,11 @@
 """What the frameworks' pages show is stopped when its client leaves, as they say."""
 
+from typing import Any
+
 import pytest
 
-from .conftest import Run
+from .conftest import Paste
+from .pages import Block
 from .visiting import visit
 
 pytestmark = pytest.mark.anyio
@@ -17,6 +20,11 @@ SHOWN = {
 }
 
 
+def app_with(path: str, pasted: list[tuple[Block, dict[str, Any]]]) -> Any:
+    """The app of the first block that has it."""
+    return next(names["app"] for block, names in pasted if path == "/" or f'"{path}"' in block.code)
+
+
 @pytest.fixture
 def anyio_backend() -> str:
     return "asyncio"  # the pages' own
@@ -28,13 +36,12 @@ def anyio_backend() -> str:
     [(page, path) for page, (_, *paths) in SHOWN.items() for path in paths],
 )
 async def test_the_handlers_that_a_page_shows_are_stopped(
-    page: str, path: str, run_page: Run, capsys: pytest.CaptureFixture[str]
+    page: str, path: str, paste: Paste, capsys: pytest.CaptureFixture[str]
 ) -> None:
     needed = SHOWN[page][0]
     if needed is not None:
         pytest.importorskip(needed)
-    names = run_page(page)
-    sent = await visit(names["app"], path)
+    sent = await visit(app_with(path, paste(page)), path)
     assert not any(
         message["type"] == "http.response.body" and not message.get("more_body") for message in sent
     )
@@ -44,8 +51,8 @@ async def test_the_handlers_that_a_page_shows_are_stopped(
         assert "stopped" in capsys.readouterr().out
 
 
-async def test_the_order_that_the_page_shows_is_answered(run_page: Run) -> None:
+async def test_the_order_that_the_page_shows_is_answered(paste: Paste) -> None:
     pytest.importorskip("fastapi")
-    names = run_page("docs/frameworks/fastapi.md")
-    sent = await visit(names["app"], "/order", method="POST", leave_when=None)
+    app = app_with("/order", paste("docs/frameworks/fastapi.md"))
+    sent = await visit(app, "/order", method="POST", leave_when=None)
     assert sent[0]["status"] == 200
