@@ -49,7 +49,7 @@ BENCHMARKS = ["overhead", "growth", "served", "watched", "latency", "uploads", "
 
 def tests(session: nox.Session) -> None:
     """Everything on one Python, then Django's part in each version that this Python runs."""
-    needs = ("tests", "servers", "frameworks", "middlewares", "databases", "channels")
+    needs = ("tests", "servers", "frameworks", "middlewares", "compared", "databases", "channels")
     install(session, *needs, f"django~={djangos(session)[0]}.0", extras=EXTRAS)
     if session.posargs:
         pytest(session, *session.posargs)
@@ -74,7 +74,7 @@ for version in nox.project.python_versions(PROJECT):
 @nox.session
 def django(session: nox.Session) -> None:
     """What `tests` does for each Django, alone."""
-    install(session, "tests", "databases", "servers")
+    install(session, "tests", "compared", "databases", "servers")
     each_django(session, *session.posargs)
 
 

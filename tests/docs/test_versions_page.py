@@ -13,7 +13,7 @@ from .pages import ROOT
 ROW = re.compile(r"^\| (?:\[(?P<linked>[^\]]+)\]\S*|(?P<plain>\S+)) \| (?P<versions>[^|]+) \|")
 NEED = re.compile(r"^(?P<name>[\w.-]+)(?:\[[^\]]*\])?(?P<versions>[^;]*)")
 # What only the tests need, to have a server or a framework do all that it can.
-BESIDE = {"cryptography", "h2", "httptools", "httpx2", "python-multipart"}
+BESIDE = {"cryptography", "fastapi-cli", "h2", "httptools", "httpx2", "python-multipart"}
 
 
 @pytest.fixture(scope="module")
