@@ -16,7 +16,7 @@ if not (ROOT / "docs").is_dir():
 
 PAGES = pages()
 INDEPENDENT = (
-    *("docs/quick-start.md", "docs/guides/monitoring.md"),
+    *("docs/quick-start.md", "docs/guides/choosing.md", "docs/guides/monitoring.md"),
     *("docs/guides/testing.md", "docs/guides/websockets.md"),
 )
 """Pages whose blocks are alternatives: one may be left out where its framework is not installed."""
@@ -49,7 +49,7 @@ def prepare(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], None]]:
 
             # It would put its own handlers in the place of pytest's, for all tests to come.
             monkeypatch.setattr(LoggingConfig, "configure", lambda self: logging.getLogger)
-        if "prometheus" in code and find_spec("prometheus_client"):
+        if "prometheus" in code:
             clean_up.append(_own_prometheus_registry())
 
     yield prepare
@@ -95,7 +95,9 @@ def paste(prepare: Callable[[str], None], monkeypatch: pytest.MonkeyPatch) -> Pa
             monkeypatch.setitem(sys.modules, module.__name__, module)
             names = vars(module)
             names["app"] = app
+            clean_up = _own_prometheus_registry()
             block.run(names)
+            clean_up()  # the next one is another program
             pasted.append((block, names))
         return pasted
 
@@ -119,6 +121,8 @@ urlpatterns: list[Any] = []
 
 def _own_prometheus_registry() -> Callable[[], None]:
     """Return what takes the metrics out again that a page has registered."""
+    if not find_spec("prometheus_client"):
+        return lambda: None
     import prometheus_client as prometheus
 
     known = set(prometheus.REGISTRY._collector_to_names)
