@@ -1,15 +1,19 @@
-"""What "Compared" says of the frameworks' own handling, without the middleware.
+"""What "Compared" says of what the frameworks do by themselves.
 
 Each framework's app is abandoned while its code works.  Versions: Starlette 1.10, FastAPI 0.165,
 sse-starlette 3.7, Litestar 2.25, Quart 0.23.  Django is in `tests/frameworks/on_django`, which
 serves each view bare and wrapped; what gunicorn does, in `tests/servers/test_server_facts.py`.
 """
 
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any
 
 import anyio
 import pytest
+from anyio.lowlevel import checkpoint
+
+from asgi_disconnect import DisconnectMiddleware
 
 from ..backends import only_asyncio
 from ..frameworks.connection import Connection, serving
@@ -85,5 +89,39 @@ async def leave_at_once(app: Any, stack: Stack) -> None:
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(connection.serve, app)
         await journal.noted("working")
+        connection.leave()
+        tasks.cancel_scope.cancel()
+
+
+@pytest.mark.parametrize("guarded", [False, True])
+async def test_sse_starlette_ends_a_stream_that_nobody_takes_from(guarded: bool) -> None:
+    """Which the middleware does not: its client has not left."""
+    sse = pytest.importorskip("sse_starlette")
+
+    async def events() -> AsyncIterator[str]:
+        while True:
+            yield "news"
+            await checkpoint()
+
+    def app(**options: Any) -> Any:
+        response = sse.EventSourceResponse(events(), **options)
+        return DisconnectMiddleware(response, watch_after=0) if guarded else response
+
+    await leave_once(app())  # it starts a task for good
+    async with serving(app(send_timeout=0.01), Connection(back_pressure=True)) as connection:
+        await connection.is_over()
+    assert not connection.gone
+    async with serving(app(), Connection(back_pressure=True)) as connection:
+        await connection.has_sent(b"news")
+        for _ in range(20):
+            await anyio.wait_all_tasks_blocked()
+        assert not connection.over
+
+
+async def leave_once(app: Any) -> None:
+    connection = Connection(back_pressure=True)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(connection.serve, app)
+        await connection.has_sent(b"news")
         connection.leave()
         tasks.cancel_scope.cancel()

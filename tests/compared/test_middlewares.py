@@ -214,6 +214,20 @@ async def test_an_upload_that_nobody_reads_takes_bounded_memory(way: Any, expect
 
 
 @only_asyncio
+async def test_fastapi_disconnect_does_not_see_a_client_leave_behind_a_full_queue() -> None:
+    """Which is how it bounds its memory; ours goes on reading, to the disk."""
+    module = pytest.importorskip("fastapi_disconnect", reason="needs Python 3.12")
+    worker = Worker()
+    app = module.CancelOnDisconnectMiddleware(worker, queue_size=1)
+    async with serving(app, Connection("POST", body=[b"piece"] * 3, manner="once")) as connection:
+        await worker.journal.noted("working")
+        connection.leave()
+        for _ in range(10):
+            await anyio.wait_all_tasks_blocked()
+        assert worker.journal.notes == ["working"]
+
+
+@only_asyncio
 @every_way({ours: True, fastapi_disconnect: True, aiofence_fenced: True, by_hand: False})
 async def test_work_after_the_response_finishes(way: Any, expected: bool) -> None:
     """The server says "disconnect" when the response is complete, to everybody."""
@@ -262,3 +276,12 @@ async def test_on_trio(way: Any, expected: type[Exception] | None) -> None:
     with warnings.catch_warnings(action="ignore"):  # of the coroutines that trio cannot run
         del raised
         gc.collect()
+
+
+def test_what_the_others_have_and_ours_has_not() -> None:
+    theirs = pytest.importorskip("fastapi_disconnect", reason="needs Python 3.12")
+    fences = pytest.importorskip("aiofence", reason="needs Python 3.12")
+    assert theirs.cancel_on_disconnect  # for one endpoint
+    assert theirs.Disconnected  # a dependency
+    assert fences.get_current_fencing().unless
+    assert fences.get_current_fencing().timeout
