@@ -94,7 +94,9 @@ async def test_its_cleanup_finishes_without_a_shield(way: Any, expected: bool) -
 @only_asyncio
 async def test_cleanup_around_a_fence_finishes() -> None:
     """What aiofence is made for: only what is inside the fence is cancelled."""
-    fencing = pytest.importorskip("aiofence", reason="needs Python 3.12").get_current_fencing
+    fencing = pytest.importorskip(
+        "aiofence", reason="not installed: needs Python 3.12"
+    ).get_current_fencing
     journal = Journal()
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
@@ -216,7 +218,7 @@ async def test_an_upload_that_nobody_reads_takes_bounded_memory(way: Any, expect
 @only_asyncio
 async def test_fastapi_disconnect_does_not_see_a_client_leave_behind_a_full_queue() -> None:
     """Which is how it bounds its memory; ours goes on reading, to the disk."""
-    module = pytest.importorskip("fastapi_disconnect", reason="needs Python 3.12")
+    module = pytest.importorskip("fastapi_disconnect", reason="not installed: needs Python 3.12")
     worker = Worker()
     app = module.CancelOnDisconnectMiddleware(worker, queue_size=1)
     async with serving(app, Connection("POST", body=[b"piece"] * 3, manner="once")) as connection:
@@ -279,8 +281,8 @@ async def test_on_trio(way: Any, expected: type[Exception] | None) -> None:
 
 
 def test_what_the_others_have_and_ours_has_not() -> None:
-    theirs = pytest.importorskip("fastapi_disconnect", reason="needs Python 3.12")
-    fences = pytest.importorskip("aiofence", reason="needs Python 3.12")
+    theirs = pytest.importorskip("fastapi_disconnect", reason="not installed: needs Python 3.12")
+    fences = pytest.importorskip("aiofence", reason="not installed: needs Python 3.12")
     assert theirs.cancel_on_disconnect  # for one endpoint
     assert theirs.Disconnected  # a dependency
     assert fences.get_current_fencing().unless

@@ -42,19 +42,23 @@ def by_hand(app: Any) -> Any:
 
 
 def fastapi_disconnect(app: Any) -> Any:
-    module = pytest.importorskip("fastapi_disconnect", reason="needs Python 3.12")
+    module = pytest.importorskip("fastapi_disconnect", reason="not installed: needs Python 3.12")
     return module.CancelOnDisconnectMiddleware(app)
 
 
 def aiofence(app: Any) -> Any:
     """The middleware alone, around an app that knows nothing of it."""
-    module = pytest.importorskip("aiofence.contrib.starlette", reason="needs Python 3.12")
+    module = pytest.importorskip(
+        "aiofence.contrib.starlette", reason="not installed: needs Python 3.12"
+    )
     return module.DisconnectMiddleware(app)
 
 
 def aiofence_fenced(app: Any) -> Any:
     """The middleware, around an app that stands in a fence as a whole."""
-    fencing = pytest.importorskip("aiofence", reason="needs Python 3.12").get_current_fencing
+    fencing = pytest.importorskip(
+        "aiofence", reason="not installed: needs Python 3.12"
+    ).get_current_fencing
 
     async def fenced(scope: Any, receive: Any, send: Any) -> None:
         with fencing().move_on_cancel():
@@ -65,7 +69,7 @@ def aiofence_fenced(app: Any) -> Any:
 
 def aiofence_fenced_natively(app: Any) -> Any:
     """The same, by its other way to cancel: asyncio's own, once."""
-    module = pytest.importorskip("aiofence", reason="needs Python 3.12")
+    module = pytest.importorskip("aiofence", reason="not installed: needs Python 3.12")
     theirs = pytest.importorskip("aiofence.contrib.starlette")
 
     async def fenced(scope: Any, receive: Any, send: Any) -> None:

@@ -17,7 +17,7 @@ pytestmark = [*ON_DJANGO, pytest.mark.skipif(not LISTENS, reason="4.2 cannot be 
 
 
 def theirs(app: Any) -> Any:
-    module = pytest.importorskip("fastapi_disconnect", reason="needs Python 3.12")
+    module = pytest.importorskip("fastapi_disconnect", reason="not installed: needs Python 3.12")
     return module.CancelOnDisconnectMiddleware(app)
 
 
