@@ -203,6 +203,31 @@ def growth(found: Any, theme: Theme) -> Figure:
     return figure
 
 
+def queue(found: Any, theme: Theme) -> Figure:
+    """What is begun of those who left while they waited in line, and who waits for it."""
+    endpoints = list(dict.fromkeys(line["endpoint"] for line in found["lines"]))
+    labels = {UNWRAPPED: "without", OURS: "with asgi_disconnect"}
+    figure, (left, right) = pyplot.subplots(1, 2, figsize=(WIDTH, 2.6), sharey=True)
+    for panel, value, form in (
+        (left, "median_begun", "{:.0f}"),
+        (right, "median_patient_seconds", "{:.1f}"),
+    ):
+        for place, (name, label) in enumerate(labels.items()):
+            values = [line[value] for line in found["lines"] if line["name"] == name]
+            rows = [number + 0.38 * (place - 0.5) for number in range(len(endpoints))]
+            colour = theme.colour(name, list(labels))
+            bars = panel.barh(rows, values, color=colour, height=0.34, label=label)
+            panel.bar_label(bars, [form.format(value) for value in values], padding=4)
+        panel.set_yticks(range(len(endpoints)), [one.replace(", ", ",\n") for one in endpoints])
+        panel.margins(x=0.12)
+        panel.tick_params(axis="y", length=0)
+    left.invert_yaxis()
+    left.set_xlabel(f"begun, of {found['leaving']} whose clients had left")
+    right.set_xlabel("seconds that the next client waits")
+    _legend_above(figure, left)
+    return figure
+
+
 def _short(size: str) -> str:
     return f"{size[:-3]}k" if size.endswith("000") else size
 
@@ -235,7 +260,7 @@ def _legend_above(figure: Figure, panel: Axes) -> None:
 
 
 PLOTS: dict[str, Callable[[Any, Theme], Figure]] = {
-    plot.__name__: plot for plot in (goodput, overhead, served, watched, latency, growth)
+    plot.__name__: plot for plot in (goodput, queue, overhead, served, watched, latency, growth)
 }
 
 
