@@ -85,9 +85,12 @@ def django(session: nox.Session) -> None:
 
 @nox.session
 def checked(session: nox.Session) -> None:
-    """`check` on sound apps of other projects, on each server: three minutes, and 200 MB."""
+    """`check` on sound apps of other projects, on each server: three minutes, and 200 MB.
+
+    And MCP with fastmcp, too.
+    """
     install(session, "tests", "servers", "frameworks", "checked")
-    pytest(session, "tests/checked", *session.posargs)
+    pytest(session, "tests/checked", "tests/frameworks/test_mcp.py", *session.posargs)
 
 
 @nox.session

@@ -17,7 +17,7 @@ if not (ROOT / "docs").is_dir():
 PAGES = pages()
 INDEPENDENT = (
     *("docs/quick-start.md", "docs/guides/choosing.md", "docs/guides/monitoring.md"),
-    *("docs/guides/testing.md", "docs/guides/websockets.md"),
+    *("docs/guides/testing.md", "docs/guides/websockets.md", "docs/frameworks/mcp.md"),
 )
 """Pages whose blocks are alternatives: one may be left out where its framework is not installed."""
 
