@@ -371,7 +371,13 @@ async def test_a2wsgi_loses_no_thread(run_page: Run) -> None:
     assert b"".join(message.get("body", b"") for message in sent) == b"line" * 30
 
 
-async def test_asgirefs_wsgi_needs_nothing() -> None:
+@pytest.mark.filterwarnings("ignore:.*starlette.middleware.wsgi:DeprecationWarning")
+@pytest.mark.parametrize("adapter", ["asgiref", "starlette"])
+async def test_other_adapters_need_nothing(adapter: str) -> None:
+    if adapter == "asgiref":
+        adapt = WsgiToAsgi
+    else:
+        adapt = pytest.importorskip("starlette.middleware.wsgi").WSGIMiddleware
     loop, begun = asyncio.get_running_loop(), anyio.Event()
 
     def wsgi_app(environ: Any, start_response: Any) -> Any:
@@ -381,7 +387,7 @@ async def test_asgirefs_wsgi_needs_nothing() -> None:
             time.sleep(0.02)
             yield b"line"
 
-    app = DisconnectMiddleware(WsgiToAsgi(wsgi_app), watch_after=0)
+    app = DisconnectMiddleware(adapt(wsgi_app), watch_after=0)
     for _ in range(3):
         begun = anyio.Event()
         await visit(app, leave_when=begun.wait)
