@@ -44,6 +44,11 @@ COVERAGE_TESTS = [
     *("tests/frameworks/test_cleanup_in_groups.py", "tests/frameworks/test_cleanup_in_stacks.py"),
     *("-k", "not a_million_one_byte_chunks"),
 ]
+# What `tests` installs.
+EVERYTHING = [
+    *("tests", "servers", "frameworks", "middlewares", "tracing"),
+    *("compared", "databases", "channels"),
+]
 BENCHMARKS = [
     *("overhead", "growth", "served", "watched", "latency", "uploads", "cleanup", "goodput"),
     "queue",
@@ -54,8 +59,7 @@ BENCHMARK_FILES = {"queue": "waiting_line"}
 
 def tests(session: nox.Session) -> None:
     """Everything on one Python, then Django's part in each version that this Python runs."""
-    needs = ("tests", "servers", "frameworks", "middlewares", "compared", "databases", "channels")
-    install(session, *needs, f"django~={djangos(session)[0]}.0", extras=EXTRAS)
+    install(session, *EVERYTHING, f"django~={djangos(session)[0]}.0", extras=EXTRAS)
     if session.posargs:
         pytest(session, *session.posargs)
         return
@@ -119,7 +123,7 @@ def coverage(session: nox.Session) -> None:
 
     The core's tests run with each guard: trio's and asyncio's fast one, and then the reference.
     """
-    install(session, "tests", "coverage", "frameworks", extras=EXTRAS)
+    install(session, "tests", "coverage", "frameworks", "tracing", extras=EXTRAS)
     session.env["COVERAGE_FILE"] = str(Path(session.create_tmp()).resolve() / ".coverage")
     session.run("coverage", "erase")
     slower = "--timeout=300"
@@ -269,7 +273,7 @@ def build(session: nox.Session) -> None:
     session.run(*pip, str(wheel), external=True)
     session.run(alone, "-I", "tests/packaging/alone.py", external=True)
 
-    needs = groups("tests", "servers", "frameworks")
+    needs = groups("tests", "servers", "frameworks", "tracing")
     session.run(*pip, f"{wheel}{EXTRAS}", *needs, external=True)
     with tarfile.open(sdist) as archive:
         archive.extractall(folder, filter="data")

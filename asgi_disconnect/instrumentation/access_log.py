@@ -14,8 +14,6 @@ from .._report import DisconnectReport
 from .._types import Scope
 from ._abandoned import LEFT
 
-CLIENT_CLOSED_REQUEST: Final = 499
-
 _SAFE: Final = "/:@!$&'()*+,;="
 
 
@@ -42,7 +40,7 @@ class AccessLogHook:
         logger: "logging.Logger | None" = None,
         level: int = logging.INFO,
         *,
-        status: int = CLIENT_CLOSED_REQUEST,
+        status: int = 499,
     ) -> None:
         self._logger = logger or logging.getLogger("uvicorn.access")
         self._level = level

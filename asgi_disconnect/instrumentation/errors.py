@@ -6,6 +6,7 @@ left.  What is neither that nor a cancellation is a bug, or cleanup that has fai
 
 from typing import Final, cast
 
+from .._departure.causes import Cause
 from .._report import DisconnectReport
 
 _OF_THE_DEPARTURE: Final = frozenset(
@@ -21,6 +22,18 @@ _OF_THE_DEPARTURE: Final = frozenset(
     }
 )
 """Names of classes, since nothing optional is imported."""
+
+_OF_CONNECTIONS: Final = frozenset(
+    {
+        "BrokenPipeError",
+        "CancelledError",
+        "Cancelled",  # trio's
+        "ConnectionAbortedError",
+        "ConnectionError",
+        "ConnectionResetError",
+    }
+)
+"""What else is no error, where there is but its name."""
 
 _SENT_TO_NOBODY: Final = "Unexpected ASGI message 'websocket.send', after sending"
 """What uvicorn's `websockets` says of a push, once the app has been told that its client has left.
@@ -40,7 +53,7 @@ def error_of(report: DisconnectReport) -> BaseException | None:
     Since 0.2.
     """
     error = report.exception
-    return error if error is not None and _is_error(error, report) else None
+    return error if error is not None and is_error(error, report.cause) else None
 
 
 def name_of(error: BaseException) -> str:
@@ -51,15 +64,21 @@ def name_of(error: BaseException) -> str:
     return f"{kind.__module__}.{kind.__qualname__}"
 
 
-def _is_error(error: BaseException, report: DisconnectReport) -> bool:
+def is_name_of_error(name: str) -> bool:
+    """The same of what has only left its name, as `name_of` gives it."""
+    return name.rpartition(".")[2] not in _OF_THE_DEPARTURE | _OF_CONNECTIONS
+
+
+def is_error(error: BaseException, cause: Cause) -> bool:
+    """Whether `error`, raised after a disconnect for `cause`, is one: see `error_of`."""
     if isinstance(error, BaseExceptionGroup):
         group = cast("BaseExceptionGroup[BaseException]", error)
-        return any(_is_error(each, report) for each in group.exceptions)
+        return any(is_error(each, cause) for each in group.exceptions)
     if not isinstance(error, Exception) or isinstance(error, ConnectionError):
         return False
-    if isinstance(error, OSError) and report.cause == "send_error":
+    if isinstance(error, OSError) and cause == "send_error":
         return False
-    if isinstance(error, TimeoutError) and report.cause == "deadline":
+    if isinstance(error, TimeoutError) and cause == "deadline":
         return False  # of what had been given the time that was left
     if isinstance(error, RuntimeError) and str(error) == "No response returned.":
         return False  # `BaseHTTPMiddleware` of what has ended because it was told

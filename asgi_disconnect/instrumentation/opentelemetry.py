@@ -15,15 +15,26 @@ before the hook is called: the metrics are the same, but there is no event.
 from typing import Final
 
 from opentelemetry import metrics, trace
+from opentelemetry.trace import StatusCode
 
 from .. import __version__
 from .._report import DisconnectReport
 from .._types import Scope
+from ._abandoned import LEFT
 from ._labels import BUCKETS, method_of
 from ._routes import Route, listen_to_quart, route_of
 from .errors import error_of, name_of
 
 EVENT: Final = "asgi_disconnect.abandoned"
+
+_MARKS: Final = ("asgi_disconnect.cause", "asgi_disconnect.outcome")
+
+_FASTAPI: Final = "fastapi.telemetry"
+"""Where FastAPI's own tracing, if it is around us, leaves its span in the scope.
+
+It makes an error of each span without a complete response, when we have returned.  The SDK leaves
+a status alone once it is OK.
+"""
 
 Attributes = dict[str, str | int | float]
 
@@ -45,7 +56,11 @@ class OpenTelemetryHook:
     ``http.route``.  A WebSocket has ``network.protocol.name``, ``websocket``, instead of the method
     (since 0.2).  The span gets an event, ``asgi_disconnect.abandoned``, with all that the report
     says, and one for such an error, ``exception``, with its traceback; its status is left unset,
-    since a client that leaves is no error of the server's.
+    since a client that leaves is no error of the server's.  FastAPI's own tracing sees an error
+    there: its span has the status OK (since 0.2).  The span also has the attributes
+    ``asgi_disconnect.cause`` and ``asgi_disconnect.outcome`` (since 0.2).
+
+    For spans inside of our middleware there is `opentelemetry_sdk.AbandonedSpans`.
 
     Since 0.1.
 
@@ -104,8 +119,11 @@ class OpenTelemetryHook:
             self._errors.add(1, {**attributes, "error.type": name_of(error)})
         span = trace.get_current_span()
         if span.is_recording():
+            span.set_attributes({key: attributes[key] for key in _MARKS})
             if error is not None:
                 span.record_exception(error)
+            elif report.cause in LEFT and report.scope.get(_FASTAPI) is not None:
+                span.set_status(StatusCode.OK)
             span.add_event(EVENT, {**attributes, **_details(report)})
 
 

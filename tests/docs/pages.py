@@ -19,7 +19,9 @@ TITLE = re.compile(r'title="([^"]+)"')
 # What those of our modules need that are for those who have it.
 OPTIONAL = {
     "asgi_disconnect.instrumentation.opentelemetry": "opentelemetry",
+    "asgi_disconnect.instrumentation.opentelemetry_sdk": "opentelemetry",
     "asgi_disconnect.instrumentation.prometheus": "prometheus_client",
+    "asgi_disconnect.instrumentation.sentry": "sentry_sdk",
 }
 
 

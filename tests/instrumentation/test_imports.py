@@ -31,6 +31,7 @@ def imported_by(module: str) -> set[str]:
     [
         "asgi_disconnect",
         "asgi_disconnect.instrumentation",
+        "asgi_disconnect.instrumentation.access_log",
         "asgi_disconnect.instrumentation.logging",
     ],
 )
@@ -40,7 +41,12 @@ def test_nothing_optional_is_imported(module: str) -> None:
 
 @pytest.mark.parametrize(
     ("module", "library"),
-    [("prometheus", "prometheus_client"), ("opentelemetry", "opentelemetry")],
+    [
+        ("prometheus", "prometheus_client"),
+        ("opentelemetry", "opentelemetry"),
+        ("opentelemetry_sdk", "opentelemetry"),
+        ("sentry", "sentry_sdk"),
+    ],
 )
 def test_a_hook_imports_its_own_library(module: str, library: str) -> None:
     pytest.importorskip(library)

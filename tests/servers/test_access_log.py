@@ -61,7 +61,7 @@ def test_a_request_that_is_abandoned_unanswered_is_one_line(server: RunningServe
         assert line.startswith(start)
         assert line.rstrip().endswith(f' - "POST {path} HTTP/1.1" 499')
     else:
-        assert "499" not in line.partition(path)[2]  # the server's, as it would be without us
+        assert "499" not in line.partition(path)[2]  # the server's
 
 
 def test_a_request_that_is_abandoned_while_it_is_answered_is_the_servers_line(

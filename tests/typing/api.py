@@ -17,6 +17,8 @@ from typing import Any, assert_type
 import pytest
 from fastapi import FastAPI
 from opentelemetry.metrics import NoOpMeterProvider
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor, ConsoleSpanExporter
 from prometheus_client import CollectorRegistry
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
@@ -31,10 +33,13 @@ from asgi_disconnect import (
     interrupting,
 )
 from asgi_disconnect.deadlines import client_deadline
+from asgi_disconnect.instrumentation.access_log import AccessLogHook
 from asgi_disconnect.instrumentation.errors import error_of
 from asgi_disconnect.instrumentation.logging import LoggingHook
 from asgi_disconnect.instrumentation.opentelemetry import OpenTelemetryHook
+from asgi_disconnect.instrumentation.opentelemetry_sdk import AbandonedSpans
 from asgi_disconnect.instrumentation.prometheus import PrometheusHook
+from asgi_disconnect.instrumentation.sentry import SentryHook
 from asgi_disconnect.testing import (
     BEHAVIOURS,
     WEBSOCKET_BEHAVIOURS,
@@ -208,9 +213,14 @@ hooks = (
     OpenTelemetryHook(NoOpMeterProvider(), route=route),
     PrometheusHook(),
     OpenTelemetryHook(),
+    SentryHook(),
+    AccessLogHook(),
+    AccessLogHook(logging.getLogger("access"), logging.DEBUG, status=460),
 )
 DisconnectMiddleware(app, on_disconnect=hooks)
+TracerProvider().add_span_processor(AbandonedSpans(BatchSpanProcessor(ConsoleSpanExporter())))
 
+AccessLogHook("access")  # type: ignore[arg-type]
 LoggingHook("abandoned")  # type: ignore[arg-type]
 LoggingHook(level="INFO")  # type: ignore[arg-type]
 LoggingHook(route="/items")  # type: ignore[arg-type]
