@@ -1,4 +1,4 @@
-"""A page to watch it on: start slow, streaming and uploading requests, leave, and see what the
+"""The live demo: start slow, streaming and uploading requests, leave, and see what the
 server's handlers do, with the middleware and without it.
 
     python examples/live/app.py                    # the same: python -m asgi_disconnect demo --page
