@@ -179,7 +179,7 @@ class Disconnect:
 
         If it has left, that is now.  An async function is awaited; another is called in a worker
         thread, so that ``connection.cancel()`` and the like may block.  It runs in the context of
-        whoever adds it and has `cleanup_timeout` seconds; an error of its is logged.  From any
+        whoever adds it and has `cleanup_timeout` seconds; if it raises, that is logged.  From any
         thread.
 
         There are 40 threads, and a plain callback that hangs keeps its own.  When none is free

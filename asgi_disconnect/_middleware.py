@@ -81,8 +81,8 @@ class DisconnectMiddleware:
         `max_memory` bounds the unread messages; the other bounds are HTTP's.  Since 0.2.
     :param on_disconnect: one callable or several, each called with a `DisconnectReport` once for
         each premature disconnect, after the app has ended.  A sync one is called on the event loop
-        and must not block; an async one has `cleanup_timeout` seconds.  An error of its is logged
-        and harms no request.
+        and must not block; an async one has `cleanup_timeout` seconds.  If it raises, that is
+        logged and harms no request.
     :raises TypeError: if `app` is not callable or an option is of another type.
     :raises ValueError: if an option is out of its range.
     """

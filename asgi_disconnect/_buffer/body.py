@@ -58,7 +58,7 @@ class Body:
     # In memory
 
     def append(self, message: Message) -> bool:
-        """Keep `message`; false if there is no room, and `spill()` is to be awaited instead."""
+        """Keep `message`; false if there is no room, and you must await `spill()` instead."""
         body = plain_body_of(message)
         entries = self._entries
         if body is None:  # cannot be joined or stored: handed over as it is
@@ -94,7 +94,7 @@ class Body:
         return True
 
     def pop(self) -> Message | None:
-        """The oldest message; None if it is in the spool, and `load()` is to be awaited first.
+        """The oldest message; None if it is in the spool, and you must await `load()` first.
 
         Raises `IndexError` if there is none.
         """

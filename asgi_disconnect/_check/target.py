@@ -35,7 +35,7 @@ class Layer:
 
 @dataclass(frozen=True)
 class Target:
-    """What is to be known of the app before it is served."""
+    """What to know of the app before it is served."""
 
     layers: tuple[Layer, ...]
     """From the outside in, as far as that can be seen."""

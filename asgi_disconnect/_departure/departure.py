@@ -22,7 +22,7 @@ from .interruption import Interruption
 
 
 class Departing(Protocol):
-    """What is to be known of an exchange whose client has left."""
+    """What to know of an exchange whose client has left."""
 
     @property
     def complete(self) -> bool:

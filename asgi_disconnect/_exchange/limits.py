@@ -46,6 +46,6 @@ async def receive_in_time(receive: Receive, options: Options) -> Message:
 
 
 def lost(error: OSError) -> Refused:
-    """What there is to be said where bytes that were stored cannot be read back."""
+    """What to say when bytes that were stored cannot be read back."""
     logger.error("a request's body was stored and cannot be read back: %s", error)
     return Refused(refusal.SERVICE_UNAVAILABLE, "no_storage")

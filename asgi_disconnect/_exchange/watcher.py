@@ -60,7 +60,7 @@ class Watcher(ABC):
                 exchange.start_watching()  # which may have read already
                 continue
             elif exchange.disconnect is not None:
-                # No checkpoint: whoever polls inside a cancelled scope must see it.
+                # No checkpoint: code that polls inside a cancelled scope must see it.
                 if exchange.departure_so_far is not None:
                     exchange.departure_so_far.tell()
                 return exchange.disconnect

@@ -163,7 +163,7 @@ class TrioGuard:
             self._token.run_sync_soon(function)
 
     async def app_waits(self) -> None:
-        """Nothing is to be waited for."""
+        """There is nothing to wait for."""
 
     async def cancel_app(self, *, unless: Callable[[], bool] = never) -> bool:
         """Cancel the app, at each of its checkpoints from now on; cleanup shields itself."""

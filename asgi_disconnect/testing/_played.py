@@ -35,7 +35,7 @@ def exchange(
     Since 0.1.
 
     :param app: the ASGI application.  Its lifespan is not run.
-    :param path: the path, with the query string if there is one, percent-encoded where need be.
+    :param path: the path, with the query string if there is one, percent-encoded where needed.
     :param method: the method (default: POST with a body, GET without).
     :param body: the request's body, or its first piece.
     :param more_body: whether more pieces follow, by `Client.send`.

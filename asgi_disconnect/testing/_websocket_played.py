@@ -35,7 +35,7 @@ def websocket_exchange(
     Since 0.2.
 
     :param app: the ASGI application.  Its lifespan is not run.
-    :param path: the path, with the query string if there is one, percent-encoded where need be.
+    :param path: the path, with the query string if there is one, percent-encoded where needed.
     :param subprotocols: the subprotocols that the client offers.
     :param headers: more headers of the handshake, in pairs.
     :param server: the server to behave as.
