@@ -57,6 +57,8 @@ def was_interrupted(receive: Receive, error: BaseException | None) -> bool:
 class CountsCancellations(Protocol):
     """The guard of the app whose call it is, on asyncio."""
 
+    task: "asyncio.Task[Any]"
+
     def count_cancellations(self, task: "asyncio.Task[Any]", more: int) -> None:
         """So many more of ours, or fewer, have not been taken back, if it is the app's task."""
 
@@ -67,10 +69,11 @@ class InterruptibleOnAsyncio(InterruptibleReceive):
     No coroutine is around the server's own: that would cost each call more than all the rest.
     """
 
-    __slots__ = ("_before", "_ended", "_guard", "_task")
+    __slots__ = ("_before", "_ended", "_guard", "_other_task")
 
-    _task: "ref[asyncio.Task[Any]]"
-    """That made the latest call; weakly, since what it ends with may refer to the exchange."""
+    _other_task: "ref[asyncio.Task[Any]] | None"
+    """That made the latest call, if not the app's own; weakly, since what it ends with may refer to
+    the exchange.  A weak reference takes long enough to make that the app's own needs none."""
     _before: int
     """How often that had been cancelled by then."""
 
@@ -87,16 +90,20 @@ class InterruptibleOnAsyncio(InterruptibleReceive):
             return self._call_later(self._ended)
         task = asyncio.current_task()
         assert task is not None
-        self._task, self._before = ref(task), task.cancelling()
+        self._other_task = None if task is self._guard.task else ref(task)
+        self._before = task.cancelling()
         return self.receive()
 
     async def _call_later(self, ended: asyncio.Event) -> Message:
         await ended.wait()
         return await self()
 
+    def _calling_task(self) -> "asyncio.Task[Any] | None":
+        return self._guard.task if self._other_task is None else self._other_task()
+
     def interrupt(self) -> None:
         """Have the latest call, which waits, end at once; none is made before it has."""
-        task = self._task()
+        task = self._calling_task()
         if self._ended is None and task is not None:
             self._ended = asyncio.Event()
             self._guard.count_cancellations(task, 1)
@@ -108,7 +115,7 @@ class InterruptibleOnAsyncio(InterruptibleReceive):
             return False
         self._ended.set()
         self._ended = None
-        task = self._task()
+        task = self._calling_task()
         assert task is not None
         self._guard.count_cancellations(task, -1)
         task.uncancel()
