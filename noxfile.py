@@ -31,6 +31,9 @@ SIDE_BY_SIDE = ["--numprocesses=2", "--dist=loadfile"]
 WAITING_TESTS = ["tests/check", "tests/servers"]
 # These have sessions of their own, for what they need is not Python's alone.
 TESTS_WITH_SESSIONS = ["tests/browser", "tests/checked", "tests/proxies"]
+# Whose spelling `docs` checks.
+PROSE = ["README.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md"]
+PROSE += ["docs", "examples", "asgi_disconnect"]
 # Each version of Django, and the oldest Python that it runs on.
 DJANGOS = {"4.2": "3.11", "5.2": "3.11", "6.1": "3.12"}
 # What `build` runs with the wheel: all that needs neither a database nor Django, nor much time.
@@ -226,8 +229,9 @@ def storm(session: nox.Session) -> None:
 
 @nox.session
 def docs(session: nox.Session) -> None:
-    """The documentation, into site/; warnings are errors."""
+    """The documentation, into site/, and its spelling; warnings are errors."""
     install(session, "docs", extras=EXTRAS)
+    session.run("codespell", *PROSE)
     session.run(
         *("mkdocs", "build", "--strict", *session.posargs),
         env={"NO_MKDOCS_2_WARNING": "1"},  # the theme's advertisement

@@ -121,11 +121,11 @@ class RunningServer:
         """Whether something happens to a request within so many seconds."""
         return await self.wait_any(request, (what,), seconds)
 
-    async def wait_any(self, request: str, whats: tuple[str, ...], seconds: float) -> bool:
+    async def wait_any(self, request: str, events: tuple[str, ...], seconds: float) -> bool:
         """Whether one of these happens to a request within so many seconds."""
         deadline = monotonic() + seconds
         story = self.story(request)
-        while not any(what in story.times for what in whats):
+        while not any(event in story.times for event in events):
             if self._process is not None and self._process.returncode is not None:
                 raise CannotRun(f"it has stopped; it says:\n{self.end_of_log()}")
             left = deadline - monotonic()
