@@ -100,6 +100,8 @@ def tool() -> Tool:
 
 MakeApp = Callable[..., Any]
 
+WHERE_FASTMCP_IS = "only `nox -s checked` installs fastmcp"
+
 
 @pytest.fixture(params=["mcp", "fastmcp"])
 def make_app(request: pytest.FixtureRequest, tool: Tool) -> MakeApp:
@@ -110,7 +112,7 @@ def make_app(request: pytest.FixtureRequest, tool: Tool) -> MakeApp:
         server: Any = MCPServer("tests")
         make: MakeApp = server.streamable_http_app
     else:
-        server = pytest.importorskip("fastmcp").FastMCP("tests")
+        server = pytest.importorskip("fastmcp", reason=WHERE_FASTMCP_IS).FastMCP("tests")
         make = server.http_app
     server.tool()(tool.work)
     server.tool()(tool.work_in_thread)
@@ -230,7 +232,7 @@ async def test_a_2025_tool_without_a_session_is_stopped(
 
 
 async def test_it_can_stand_in_fastmcps_list(tool: Tool) -> None:
-    server = pytest.importorskip("fastmcp").FastMCP("tests")
+    server = pytest.importorskip("fastmcp", reason=WHERE_FASTMCP_IS).FastMCP("tests")
     server.tool()(tool.work)
     app = server.http_app(middleware=[Middleware(DisconnectMiddleware)], json_response=True)
     async with served(app) as url:
