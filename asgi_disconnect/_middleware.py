@@ -82,7 +82,9 @@ class DisconnectMiddleware:
     :param on_disconnect: one callable or several, each called with a `DisconnectReport` once for
         each premature disconnect, after the app has ended.  A sync one is called on the event loop
         and must not block; an async one has `cleanup_timeout` seconds.  If it raises, that is
-        logged and harms no request.
+        logged and harms no request.  If it has a method ``on_end(scope, seconds, complete)``, that
+        is called too, at the end of every guarded exchange: see the guide on monitoring.  Since
+        0.2.
     :raises TypeError: if `app` is not callable or an option is of another type.
     :raises ValueError: if an option is out of its range.
     """

@@ -38,6 +38,10 @@ class Options:
     on_disconnect: tuple[Callable[[Any], Any], ...] = ()
     disk_quota: DiskQuota = field(init=False, repr=False, compare=False)
     """Made here, since options are what all the exchanges of a middleware share."""
+    end_hooks: tuple[Callable[[Scope, float, bool], Any], ...] = field(
+        init=False, repr=False, compare=False
+    )
+    """The `on_end` methods of those hooks that have one, looked for once."""
     bounds_body: bool = field(init=False, repr=False, compare=False)
     """Whether each piece of a body has to be looked at, before the app gets it."""
 
@@ -49,6 +53,8 @@ class Options:
         _check_number("max_memory", self.max_memory, BYTES, "math.inf never to use the disk")
         _check_number("max_disk", self.max_disk, BYTES, "math.inf for no limit")
         object.__setattr__(self, "disk_quota", DiskQuota(self.max_disk))
+        found = (getattr(hook, "on_end", None) for hook in self.on_disconnect)
+        object.__setattr__(self, "end_hooks", tuple(hook for hook in found if callable(hook)))
         bounds_body = self.max_body_size is not None or self.body_timeout is not None
         object.__setattr__(self, "bounds_body", bounds_body)
         if self.max_body_size is not None:

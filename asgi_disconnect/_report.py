@@ -84,6 +84,7 @@ class Reported(Exchange):
     _bytes_sent = 0
     _status: int | None = None
     _phase: Phase = "processing"
+    _completed_at: float | None = None
 
     def __init__(
         self,
@@ -114,6 +115,8 @@ class Reported(Exchange):
             self._status = message.get("status")
         elif message.get("type") in _BRING_BYTES:
             self._bytes_sent += _size_of(message)
+        if self.options.end_hooks and self._completed_at is None and self.complete:
+            self._completed_at = time.monotonic()
 
     def depart(self, cause: Cause, *, told: bool = False) -> bool:
         """Note why the client has left."""
@@ -132,9 +135,16 @@ class Reported(Exchange):
         else:
             self.server_receive = self.receive_uncounted
         scope, self.reported_scope = self.reported_scope, None
-        if scope is None or self.departure_so_far is None or self.departure_so_far.cause is None:
+        if scope is None:
             return
         now = time.monotonic()
+        departed = self.departure_so_far is not None and self.departure_so_far.cause is not None
+        if self.options.end_hooks:
+            complete = self.complete and not departed
+            ended_at = self._completed_at if complete and self._completed_at is not None else now
+            _call_end_hooks(self.options, scope, ended_at - self._started, complete)
+        if self.departure_so_far is None or self.departure_so_far.cause is None:
+            return
         report = DisconnectReport(
             scope=scope,
             phase=self._phase,
@@ -184,6 +194,14 @@ def _size_of(message: Message) -> int:
     if isinstance(text, str):
         return len(text.encode("utf-8", "surrogatepass"))
     return size_of_body(message)
+
+
+def _call_end_hooks(options: Options, scope: Scope, seconds: float, complete: bool) -> None:
+    for hook in options.end_hooks:
+        try:
+            hook(scope, seconds, complete)
+        except Exception:
+            logger.exception("on_end() of a hook of on_disconnect= raised: %r", hook)
 
 
 async def _call_hooks(report: DisconnectReport, options: Options) -> None:
