@@ -5,11 +5,12 @@
 ``pip install asgi-disconnect[prometheus]``.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from prometheus_client import REGISTRY, CollectorRegistry, Counter, Histogram
 
 from .._report import DisconnectReport
+from .._types import Scope
 from ._labels import BUCKETS, method_of
 from ._routes import Route, listen_to_quart, route_of
 from .errors import error_of, name_of
@@ -26,14 +27,23 @@ class PrometheusHook:
       `exception`, which is the name of a class, `outcome`, `method` and `route`.  What frameworks
       raise because the client has left is no error (`instrumentation.errors`).
 
+    With ``requests=True`` it counts every guarded request, so that you can ask for shares, and
+    observes how long complete ones take, so that you can reckon what was saved (since 0.2):
+
+    - ``asgi_disconnect_guarded_requests_total``, by `method` and `route`, abandoned or not;
+    - ``asgi_disconnect_complete_seconds``: from the start of the exchange to the end of its
+      response, of those alone whose response was complete, likewise.
+
     An unknown method is ``_OTHER``, that of a WebSocket ``WEBSOCKET`` (since 0.2); an unknown route
-    is empty.  One hook may serve several
-    middlewares; two for one registry are an error of `prometheus_client`'s.
+    is empty.  One hook may serve several middlewares; two for one registry are an error of
+    `prometheus_client`'s.
 
     Since 0.1.
 
     :param registry: where the metrics are registered; `prometheus_client.REGISTRY` by default.
     :param buckets: the histograms' upper bounds in seconds.
+    :param requests: whether to count all guarded requests, too: some microseconds for each, and on
+        Django another resolution of its path.  Since 0.2.
     :param route: takes the scope, and returns the template of the route that was taken, or None;
         by default, what Starlette, FastAPI, Litestar, Quart and Django say.
     """
@@ -43,8 +53,11 @@ class PrometheusHook:
         registry: CollectorRegistry = REGISTRY,
         *,
         buckets: Sequence[float] = BUCKETS,
+        requests: bool = False,
         route: Route = route_of,
     ) -> None:
+        self.on_end: Callable[[Scope, float, bool], None] | None = None
+        """Called at the end of every guarded exchange, if it is to count them."""
         self._route = route
         listen_to_quart()
         labels = ("outcome", "method", "route")
@@ -74,6 +87,21 @@ class PrometheusHook:
             registry=registry,
             buckets=buckets,
         )
+        if requests:
+            self._guarded = Counter(
+                "asgi_disconnect_guarded_requests",
+                "Requests that have ended, abandoned or not.",
+                ("method", "route"),
+                registry=registry,
+            )
+            self._complete = Histogram(
+                "asgi_disconnect_complete_seconds",
+                "From the start of a request to the end of its complete response.",
+                ("method", "route"),
+                registry=registry,
+                buckets=buckets,
+            )
+            self.on_end = self._count
 
     def __call__(self, report: DisconnectReport) -> None:
         """Count `report`."""
@@ -84,3 +112,9 @@ class PrometheusHook:
             self._errors.labels(name_of(error), *labels).inc()
         self._worked.labels(*labels).observe(report.seconds_since_start)
         self._time_to_end.labels(*labels).observe(report.seconds_to_end)
+
+    def _count(self, scope: Scope, seconds: float, complete: bool) -> None:
+        labels = (method_of(scope), self._route(scope) or "")
+        self._guarded.labels(*labels).inc()
+        if complete:
+            self._complete.labels(*labels).observe(seconds)

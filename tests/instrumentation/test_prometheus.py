@@ -118,3 +118,27 @@ async def test_a_method_that_a_client_has_made_up_is_no_websocket() -> None:
     await serve(works, PrometheusHook(registry), method="WEBSOCKET")
     ((labels, _),) = exposed(registry)["asgi_disconnect_abandoned_requests_total"]
     assert labels["method"] == "_OTHER"
+
+
+async def test_all_requests_are_counted_only_if_asked_for() -> None:
+    registry = CollectorRegistry()
+    hook = PrometheusHook(registry)
+    await serve(answers, hook, leaves=False)
+    await serve(works, hook)
+    assert hook.on_end is None
+    assert "guarded" not in generate_latest(registry).decode()
+
+
+async def test_all_requests_are_counted_and_complete_ones_timed() -> None:
+    registry = CollectorRegistry()
+    hook = PrometheusHook(registry, requests=True, route=lambda scope: "/orders/{order}")
+    for _ in range(3):
+        await serve(answers, hook, leaves=False)
+    await serve(works, hook)
+    await serve(answers, hook, leaves=False, method="MADE UP")
+    labels = {"method": "GET", "route": "/orders/{order}"}
+    other = {**labels, "method": "_OTHER"}
+    found = exposed(registry)
+    assert found["asgi_disconnect_guarded_requests_total"] == [(labels, 4), (other, 1)]
+    assert found["asgi_disconnect_complete_seconds_count"] == [(labels, 3), (other, 1)]
+    assert 0 < found["asgi_disconnect_complete_seconds_sum"][0][1] < 5

@@ -212,6 +212,7 @@ hooks = (
     PrometheusHook(CollectorRegistry(), buckets=(0.1, 1, 10), route=route),
     OpenTelemetryHook(NoOpMeterProvider(), route=route),
     PrometheusHook(),
+    PrometheusHook(requests=True),
     OpenTelemetryHook(),
     SentryHook(),
     AccessLogHook(),
@@ -224,6 +225,7 @@ AccessLogHook("access")  # type: ignore[arg-type]
 LoggingHook("abandoned")  # type: ignore[arg-type]
 LoggingHook(level="INFO")  # type: ignore[arg-type]
 LoggingHook(route="/items")  # type: ignore[arg-type]
+PrometheusHook(requests=1)  # type: ignore[arg-type]
 PrometheusHook(buckets=10)  # type: ignore[arg-type]
 OpenTelemetryHook(CollectorRegistry())  # type: ignore[arg-type]
 
