@@ -197,6 +197,15 @@ def test_no_panel_is_without_a_test() -> None:
         assert f'answers["{panel["title"]}"]' in tests
 
 
+def test_the_queries_of_the_guide_are_those_of_the_dashboard() -> None:
+    """But for one, which is the sum of a panel's lines."""
+    guide = (EXAMPLES.parent / "docs" / "guides" / "monitoring.md").read_text("utf-8")
+    queries = re.findall(r"^```promql\n(.*?)\n```$", guide, re.MULTILINE | re.DOTALL)
+    known = {panel["targets"][0]["expr"].replace("$__range", "7d") for panel in PANELS}
+    assert len(queries) == 6
+    assert set(queries) - known == {"sum(increase(asgi_disconnect_time_to_end_seconds_sum[7d]))"}
+
+
 def test_the_queries_name_metrics_and_labels_that_there_are() -> None:
     registry = CollectorRegistry()
     PrometheusHook(registry, requests=True)
