@@ -1,0 +1,70 @@
+"""`examples/llm.py`: a reader that leaves stops the generation of the server behind."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+pytest.importorskip("fastapi")
+pytest.importorskip("openai")
+pytest.importorskip("uvicorn")
+
+from .serving import abandoned, served, until
+
+MISTAKES = Path(__file__).parent / "mistakes"
+
+
+@pytest.fixture
+def upstream(monkeypatch: pytest.MonkeyPatch) -> Iterator[httpx.Client]:
+    with served("llm_upstream") as upstream:
+        monkeypatch.setenv("OPENAI_BASE_URL", str(upstream.base_url.join("/v1")))
+        yield upstream
+
+
+def state(upstream: httpx.Client) -> dict[str, int]:
+    found: dict[str, int] = upstream.get("/generations").json()
+    return found
+
+
+def test_a_reader_that_leaves_in_the_middle_stops_the_generation(upstream: httpx.Client) -> None:
+    with served("llm") as client:
+        with client.stream("GET", "/stream?question=why") as stream:
+            pieces = stream.iter_text()
+            assert next(pieces).startswith("0 ")
+            until(lambda: state(upstream)["tokens"] > 1)
+            assert state(upstream)["running"] == 1
+        until(lambda: state(upstream)["running"] == 0)
+        assert state(upstream)["stopped"] == 1
+        until(lambda: client.get("/usage").json())
+        (relayed,) = client.get("/usage").json()
+        assert 1 <= relayed <= state(upstream)["tokens"]
+
+
+def test_a_reader_that_stays_has_the_whole_answer(upstream: httpx.Client) -> None:
+    with served("llm") as client:
+        answer = client.get("/stream", params={"question": "why", "length": 3})
+        assert answer.text == "0 1 2 "
+        assert client.get("/whole", params={"question": "why", "length": 3}).json() == "0 1 2 "
+        assert client.get("/usage").json() == [3]
+    assert state(upstream) == {"running": 0, "stopped": 0, "finished": 2, "tokens": 6}
+
+
+def test_a_call_without_a_stream_stops_the_generation(upstream: httpx.Client) -> None:
+    with served("llm") as client:
+        with abandoned(client, "/whole?question=why"):
+            until(lambda: state(upstream)["tokens"] > 1)
+        until(lambda: state(upstream)["running"] == 0)
+        assert state(upstream)["stopped"] == 1
+
+
+@pytest.mark.parametrize("closed_by", ["finally", "background"])
+def test_an_upstream_opened_in_the_endpoint_is_lost(upstream: httpx.Client, closed_by: str) -> None:
+    with served("opened_in_the_endpoint", MISTAKES) as client:
+        with abandoned(client, f"/{closed_by}"):
+            until(lambda: client.get("/state").json()["between"])
+        until(lambda: client.get("/state").json()["left"])
+        tokens = state(upstream)["tokens"]
+        until(lambda: state(upstream)["tokens"] > tokens + 20)
+        assert state(upstream)["running"] == 1
+    until(lambda: state(upstream)["running"] == 0)  # at the latest when the process ends
