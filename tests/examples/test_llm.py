@@ -68,3 +68,47 @@ def test_an_upstream_opened_in_the_endpoint_is_lost(upstream: httpx.Client, clos
         until(lambda: state(upstream)["tokens"] > tokens + 20)
         assert state(upstream)["running"] == 1
     until(lambda: state(upstream)["running"] == 0)  # at the latest when the process ends
+
+
+def test_a_sync_client_that_asks_at_each_piece_stops_the_generation(
+    upstream: httpx.Client,
+) -> None:
+    with served("in_threads", MISTAKES) as client:
+        with abandoned(client, "/asking"):
+            until(lambda: state(upstream)["tokens"] > 1)
+        until(lambda: state(upstream)["running"] == 0)
+        assert state(upstream)["stopped"] == 1
+
+
+def test_a_sync_call_runs_to_its_end(upstream: httpx.Client) -> None:
+    with served("in_threads", MISTAKES) as client:
+        with abandoned(client, "/call"):
+            until(lambda: state(upstream)["tokens"] > 1)
+        until(lambda: client.get("/state").json()["calls"])
+        assert state(upstream) == {"running": 0, "stopped": 0, "finished": 1, "tokens": 50}
+
+
+@pytest.mark.parametrize("bare", [False, True], ids=["wrapped", "bare"])
+def test_a_sync_generator_is_cleaned_up_when_it_is_collected(
+    upstream: httpx.Client, monkeypatch: pytest.MonkeyPatch, bare: bool
+) -> None:
+    if bare:
+        monkeypatch.setenv("BARE", "1")
+    with served("in_threads", MISTAKES) as client:
+        with abandoned(client, "/generator"):
+            until(lambda: client.get("/state").json()["pieces"] > 1)
+        tokens = state(upstream)["tokens"]
+        until(lambda: state(upstream)["tokens"] > tokens + 50)  # nobody takes them
+        assert client.get("/state").json()["cleaned up"] == 0
+        client.get("/collect")
+        until(lambda: client.get("/state").json()["cleaned up"])
+        until(lambda: state(upstream)["running"] == 0)
+
+
+def test_a_sync_generator_that_asks_at_each_piece_is_cleaned_up(upstream: httpx.Client) -> None:
+    with served("in_threads", MISTAKES) as client:
+        with abandoned(client, "/asking-generator"):
+            until(lambda: client.get("/state").json()["pieces"] > 1)
+        until(lambda: client.get("/state").json()["cleaned up"])
+        until(lambda: state(upstream)["running"] == 0)
+        assert state(upstream)["stopped"] == 1
