@@ -12,7 +12,7 @@ pytest.importorskip("uvicorn")
 
 from .serving import abandoned, served, until
 
-MISTAKES = Path(__file__).parent / "mistakes"
+UPSTREAMS = Path(__file__).parent / "upstreams"
 
 
 @pytest.fixture
@@ -60,7 +60,7 @@ def test_a_call_without_a_stream_stops_the_generation(upstream: httpx.Client) ->
 
 @pytest.mark.parametrize("closed_by", ["finally", "background"])
 def test_an_upstream_opened_in_the_endpoint_is_lost(upstream: httpx.Client, closed_by: str) -> None:
-    with served("opened_in_the_endpoint", MISTAKES) as client:
+    with served("opened_in_the_endpoint", UPSTREAMS) as client:
         with abandoned(client, f"/{closed_by}"):
             until(lambda: client.get("/state").json()["between"])
         until(lambda: client.get("/state").json()["left"])
@@ -73,7 +73,7 @@ def test_an_upstream_opened_in_the_endpoint_is_lost(upstream: httpx.Client, clos
 def test_a_sync_client_that_asks_at_each_piece_stops_the_generation(
     upstream: httpx.Client,
 ) -> None:
-    with served("in_threads", MISTAKES) as client:
+    with served("in_threads", UPSTREAMS) as client:
         with abandoned(client, "/asking"):
             until(lambda: state(upstream)["tokens"] > 1)
         until(lambda: state(upstream)["running"] == 0)
@@ -81,7 +81,7 @@ def test_a_sync_client_that_asks_at_each_piece_stops_the_generation(
 
 
 def test_a_sync_call_runs_to_its_end(upstream: httpx.Client) -> None:
-    with served("in_threads", MISTAKES) as client:
+    with served("in_threads", UPSTREAMS) as client:
         with abandoned(client, "/call"):
             until(lambda: state(upstream)["tokens"] > 1)
         until(lambda: client.get("/state").json()["calls"])
@@ -94,7 +94,7 @@ def test_a_sync_generator_is_cleaned_up_when_it_is_collected(
 ) -> None:
     if bare:
         monkeypatch.setenv("BARE", "1")
-    with served("in_threads", MISTAKES) as client:
+    with served("in_threads", UPSTREAMS) as client:
         with abandoned(client, "/generator"):
             until(lambda: client.get("/state").json()["pieces"] > 1)
         tokens = state(upstream)["tokens"]
@@ -106,9 +106,18 @@ def test_a_sync_generator_is_cleaned_up_when_it_is_collected(
 
 
 def test_a_sync_generator_that_asks_at_each_piece_is_cleaned_up(upstream: httpx.Client) -> None:
-    with served("in_threads", MISTAKES) as client:
+    with served("in_threads", UPSTREAMS) as client:
         with abandoned(client, "/asking-generator"):
             until(lambda: client.get("/state").json()["pieces"] > 1)
         until(lambda: client.get("/state").json()["cleaned up"])
+        until(lambda: state(upstream)["running"] == 0)
+        assert state(upstream)["stopped"] == 1
+
+
+@pytest.mark.parametrize("path", ["/stream", "/whole"])
+def test_httpx_stops_the_generation(upstream: httpx.Client, path: str) -> None:
+    with served("by_httpx", UPSTREAMS) as client:
+        with abandoned(client, path):
+            until(lambda: state(upstream)["tokens"] > 1)
         until(lambda: state(upstream)["running"] == 0)
         assert state(upstream)["stopped"] == 1
