@@ -12,7 +12,7 @@ from pathlib import Path
 import httpx
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
-HUNG = 10.0
+HUNG = 30.0
 """Seconds: long enough that only what hangs reaches it."""
 HANDSHAKE = {
     "Connection": "Upgrade",
