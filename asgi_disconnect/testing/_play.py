@@ -1,10 +1,8 @@
 """One exchange with an app, from its first message to its end, whichever kind it is."""
 
 import contextlib
-from collections.abc import Iterable
 from types import TracebackType
 from typing import Any, Generic, TypeVar
-from urllib.parse import unquote
 
 import anyio
 from anyio.abc import TaskGroup
@@ -85,21 +83,3 @@ class Play(Generic[ServerT, ClientT, BlockingT]):
         traceback: TracebackType | None,
     ) -> None:
         self._blocking.__exit__(kind, error, traceback)
-
-
-def make_scope(target: str, headers: Iterable[tuple[str, str]], **fields: Any) -> dict[str, Any]:
-    """What the scopes of both kinds have in common, and `fields`."""
-    raw_path, _, query = target.partition("?")
-    return {
-        "asgi": {"version": "3.0"},
-        "path": unquote(raw_path),
-        "raw_path": raw_path.encode(),
-        "query_string": query.encode(),
-        "root_path": "",
-        "headers": [
-            (b"host", b"testserver"),
-            *((name.lower().encode(), value.encode("latin-1")) for name, value in headers),
-        ],
-        "server": ("127.0.0.1", 8000),
-        **fields,
-    }

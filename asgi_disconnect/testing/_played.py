@@ -1,6 +1,6 @@
 """`exchange()`: one HTTP exchange with an app."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from .._application import as_single_callable
@@ -9,7 +9,8 @@ from ._behaviours import Behaviour, ServerName, behaviour_of
 from ._blocking import BlockingClient, Portal
 from ._client import Client
 from ._http_server import PlayedHTTPServer
-from ._play import Play, make_scope
+from ._play import Play
+from ._scope import Headers, Raw, make_headers, make_scope
 
 
 def exchange(
@@ -19,7 +20,7 @@ def exchange(
     method: str | None = None,
     body: bytes = b"",
     more_body: bool = False,
-    headers: Iterable[tuple[str, str]] = (),
+    headers: Headers = (),
     server: ServerName = "uvicorn",
     reading: bool = True,
     patience: float = 5.0,
@@ -39,7 +40,8 @@ def exchange(
     :param method: the method (default: POST with a body, GET without).
     :param body: the request's body, or its first piece.
     :param more_body: whether more pieces follow, by `Client.send`.
-    :param headers: more headers of the request, in pairs.
+    :param headers: more headers of the request: a mapping, or pairs where a name comes more than
+        once; ``str`` or ``bytes``.
     :param server: the server to behave as.
     :param reading: whether the client takes what is sent to it; if not, `send()` waits once the
         server's buffers are full, as after `Client.stop_reading`.
@@ -51,11 +53,17 @@ def exchange(
     :raises ValueError: if `server` is none of those known.
     """
     behaviour = behaviour_of(server)
-    made = _scope(behaviour, method or ("POST" if body or more_body else "GET"), path, headers)
+    framing: list[tuple[str, str]] = []
     if more_body:
-        made["headers"].append((b"transfer-encoding", b"chunked"))
+        framing = [("transfer-encoding", "chunked")]
     elif body:
-        made["headers"].append((b"content-length", b"%d" % len(body)))
+        framing = [("content-length", str(len(body)))]
+    made = _scope(
+        behaviour,
+        method or ("POST" if body or more_body else "GET"),
+        path,
+        make_headers(headers, after=framing),
+    )
     return Played(
         as_single_callable(app),
         behaviour,
@@ -104,9 +112,7 @@ class Played(Play[PlayedHTTPServer, Client, BlockingClient]):
         return BlockingClient(client, portal)
 
 
-def _scope(
-    behaviour: Behaviour, method: str, target: str, headers: Iterable[tuple[str, str]]
-) -> dict[str, Any]:
+def _scope(behaviour: Behaviour, method: str, target: str, headers: Raw) -> dict[str, Any]:
     made = make_scope(
         target,
         headers,

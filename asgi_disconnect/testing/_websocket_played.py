@@ -7,7 +7,8 @@ from .._application import as_single_callable
 from .._types import App, Scope
 from ._behaviours import ServerName, behaviour_of
 from ._blocking import BlockingWebSocketClient, Portal
-from ._play import Play, make_scope
+from ._play import Play
+from ._scope import Headers, make_headers, make_scope
 from ._websocket_behaviours import WEBSOCKET_BEHAVIOURS, WebSocketBehaviour
 from ._websocket_client import WebSocketClient
 from ._websocket_server import PlayedWebSocketServer
@@ -18,7 +19,7 @@ def websocket_exchange(
     path: str = "/",
     *,
     subprotocols: Iterable[str] = (),
-    headers: Iterable[tuple[str, str]] = (),
+    headers: Headers = (),
     server: ServerName = "uvicorn",
     grace: float | None = None,
     patience: float = 5.0,
@@ -37,7 +38,8 @@ def websocket_exchange(
     :param app: the ASGI application.  Its lifespan is not run.
     :param path: the path, with the query string if there is one, percent-encoded where needed.
     :param subprotocols: the subprotocols that the client offers.
-    :param headers: more headers of the handshake, in pairs.
+    :param headers: more headers of the handshake: a mapping, or pairs where a name comes more than
+        once; ``str`` or ``bytes``.
     :param server: the server to behave as.
     :param grace: seconds of `grace` that `DisconnectMiddleware` gives to this app, instead of its
         own; 0 for a handler that only pushes to be cancelled at once.
@@ -97,7 +99,7 @@ def _scope(
     behaviour: WebSocketBehaviour,
     target: str,
     subprotocols: list[str],
-    headers: Iterable[tuple[str, str]],
+    headers: Headers,
 ) -> dict[str, Any]:
     handshake = [("sec-websocket-version", "13")]
     if behaviour.http_version == "1.1":
@@ -107,7 +109,7 @@ def _scope(
         handshake += [("sec-websocket-protocol", ", ".join(subprotocols))]
     made = make_scope(
         target,
-        [*handshake, *headers],
+        make_headers(headers, before=handshake),
         type="websocket",
         http_version=behaviour.http_version,
         scheme="ws",

@@ -21,6 +21,7 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, ConsoleSpanExporter
 from prometheus_client import CollectorRegistry
 from starlette.applications import Starlette
+from starlette.datastructures import Headers as StarletteHeaders
 from starlette.middleware import Middleware
 from starlette.types import ASGIApp
 
@@ -330,6 +331,14 @@ async def test_async() -> None:
     assert result.outcome == "cancelled"
 
 
+# Headers as other libraries have them, too.
+exchange(app, headers={"accept": "text/plain"})
+exchange(app, headers={b"accept": b"text/plain"})
+exchange(app, headers=[(b"accept", b"text/plain"), ("accept", "text/html")])
+exchange(app, headers=StarletteHeaders({"accept": "text/plain"}))
+websocket_exchange(app, headers={"authorization": "Bearer 1"})
+
+
 def test_sync(asgi_exchange: Callable[..., Played]) -> None:
     assert_type(exchange(app), Played)
     with asgi_exchange(app) as client:
@@ -411,7 +420,9 @@ async def misuse_exchange() -> None:
     exchange(app, server="apache")  # type: ignore[arg-type]
     exchange(app, body="1")  # type: ignore[arg-type]
     exchange(app, "/", "GET")  # type: ignore[call-arg]
-    exchange(app, headers={"accept": "text/plain"})  # type: ignore[dict-item]
+    exchange(app, headers="accept: text/plain")  # type: ignore[arg-type]
+    exchange(app, headers={"accept": 1})  # type: ignore[arg-type]
+    exchange(app, headers=[("accept",)])  # type: ignore[list-item]
     async with exchange(app) as client:
         client.send("text")  # type: ignore[arg-type]
         client.fail_send(ValueError())  # type: ignore[arg-type]
