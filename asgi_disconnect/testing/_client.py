@@ -164,12 +164,12 @@ class Client(Waiting[PlayedHTTPServer]):
 
     def _likely_wait(self) -> str:
         server = self._server
-        if server.silent and server.waits_for_client:
+        if server.silent and server.app_listens:
             return (
                 "it waits in receive(), but has had the disconnect:"
                 f" {server.behaviour.name} says it once, and then never answers."
             )
-        if server.waits_for_client and not server.body_ended:
+        if server.app_listens and not server.body_ended:
             return (
                 "it waits in receive(), and the request's body is not complete: the test has to"
                 " send() the rest, the last piece with more_body=False, or to disconnect()."
@@ -181,12 +181,14 @@ class Client(Waiting[PlayedHTTPServer]):
             )
         if server.sending and not server.reading:
             return "it waits in send(), for a client that has stopped reading."
-        if server.waits_for_client and not server.gone:
+        if server.app_listens and not server.gone:
             return (
                 "it waits in receive(), and all that can come is the disconnect: the test has to"
-                " disconnect()."
+                " disconnect(). If only its framework listens there, while the handler is at work,"
+                " give exchange() a larger patience, or let the handler go on."
             )
+        leaving = "" if server.gone else " To abandon it, disconnect()."
         return (
-            "it is at work. If it is to take that long, give exchange() a larger patience; if"
-            " something holds it up, the test has to let it go on."
+            f"it is at work.{leaving} If it is to take that long, give exchange() a larger"
+            " patience; if something holds it up, the test has to let it go on."
         )

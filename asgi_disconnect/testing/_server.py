@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import anyio
 
+from .._exchange.reader import WATCHER_READS
 from .._report import PLAYED, DisconnectReport, Reported
 from .._types import App, Message, Scope
 from ._result import Outcome
@@ -65,6 +66,19 @@ class PlayedServer:
     def waits_for_client(self) -> bool:
         """Somebody waits in `receive()`, having got all that there was."""
         raise NotImplementedError
+
+    @property
+    def app_listens(self) -> bool:
+        """Somebody in the app waits in `receive()`, having got all that there was.
+
+        Not `DisconnectMiddleware` on behalf of an app that does something else.
+        """
+        guarded = self.exchange
+        if guarded is None:
+            return self.waits_for_client
+        if guarded.listens:
+            return not self.has_message
+        return self.waits_for_client and guarded.reader not in WATCHER_READS
 
     @property
     def silent(self) -> bool:

@@ -152,19 +152,20 @@ class WebSocketClient(Waiting[PlayedWebSocketServer]):
 
     def _likely_wait(self) -> str:
         server = self._server
-        if server.silent and server.waits_for_client:
+        if server.silent and server.app_listens:
             return (
                 "it waits in receive(), but has had the disconnect:"
                 f" {server.behaviour.name} does not say it again, and then never answers."
             )
-        if server.waits_for_client and not server.gone:
+        if server.app_listens and not server.gone:
             if server.accept is None:
                 return "it waits in receive(), and has not accepted the connection."
             return (
                 "it waits in receive(), for what the client sends: the test has to send(), or to"
                 " close()."
             )
+        leaving = "" if server.gone else " To abandon it, close()."
         return (
-            "it is at work. If it is to take that long, give websocket_exchange() a larger"
-            " patience; if something holds it up, the test has to let it go on."
+            f"it is at work.{leaving} If it is to take that long, give websocket_exchange() a"
+            " larger patience; if something holds it up, the test has to let it go on."
         )

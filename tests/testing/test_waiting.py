@@ -187,6 +187,46 @@ async def test_an_app_that_is_just_at_work() -> None:
             await client.until_responding()
 
 
+@pytest.mark.parametrize("app", [deaf, unread])
+async def test_an_app_that_sleeps_is_not_said_to_wait_in_receive(app: Any) -> None:
+    """Where `DisconnectMiddleware` waits on its behalf."""
+    for more_body in (False, True):
+        guarded = DisconnectMiddleware(app, watch_after=0)
+        async with exchange(guarded, more_body=more_body, patience=SHORT) as client:
+            await client.until_receiving()
+            if app is deaf and more_body:
+                client.send(b"", more_body=False)
+            for wait in (client.until_responding, client.result):
+                with pytest.raises(NEVER, match=r"it is at work\. To abandon it, disconnect") as e:
+                    await wait()
+                assert "receive()" not in str(e.value)
+
+
+async def test_an_app_that_waits_in_receive_behind_the_middleware_is_said_to() -> None:
+    for watch_after in (0, 60):
+        app = DisconnectMiddleware(listening, watch_after=watch_after)
+        async with exchange(app, more_body=True, patience=SHORT) as client:
+            with pytest.raises(NEVER, match=r"it waits in receive\(\), and the request's body"):
+                await client.result()
+            client.send(b"", more_body=False)
+            with pytest.raises(NEVER, match=r"it waits in receive\(\), and all that can come is"):
+                await client.result()
+
+
+async def test_an_app_that_goes_on_after_the_disconnect_is_not_said_to_wait_for_it() -> None:
+    async def told_in_vain(scope: Any, receive: Any, send: Any) -> None:
+        await listening(scope, receive, send)
+        await anyio.sleep_forever()
+
+    app = DisconnectMiddleware(told_in_vain, grace=60)
+    async with exchange(app, server="hypercorn", patience=SHORT) as client:
+        await client.until_receiving()
+        client.disconnect()
+        with pytest.raises(NEVER, match=r"it is at work\. If it is to take that long") as e:
+            await client.until(anyio.Event())
+        assert "receive()" not in str(e.value)
+
+
 async def test_an_app_that_is_never_idle() -> None:
     async with exchange(streaming, patience=SHORT) as client:
         with pytest.raises(NEVER, match=r"busy for 0\.05 s without a pause"):

@@ -46,6 +46,17 @@ async def test_a_message_that_the_app_never_sends() -> None:
             await client.receive()
 
 
+async def test_an_app_that_sleeps_is_not_said_to_wait_in_receive() -> None:
+    """Where `DisconnectMiddleware` waits on its behalf."""
+    app = DisconnectMiddleware(deaf, websocket=True, watch_after=0, grace=0)
+    async with websocket_exchange(app, patience=SHORT) as client:
+        await client.until_receiving()
+        for wait in (client.receive, client.result):
+            with pytest.raises(NEVER, match=r"it is at work\. To abandon it, close") as e:
+                await wait()
+            assert "receive()" not in str(e.value)
+
+
 async def test_an_app_that_closes_sends_no_more() -> None:
     async def closes_and_works(scope: Any, receive: Any, send: Any) -> None:
         await greets(scope, receive, send)
