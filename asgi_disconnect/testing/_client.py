@@ -2,6 +2,7 @@
 
 from .._exchange.http import HTTPExchange
 from .._types import Message
+from ._hints import NO_LIFESPAN
 from ._http_server import PlayedHTTPServer
 from ._result import Result
 from ._waiting import NeverHappened, Waiting
@@ -145,14 +146,15 @@ class Client(Waiting[PlayedHTTPServer]):
     def _likely_end(self) -> str:
         server = self._server
         if server.exception is not None:
-            return f"it raised {server.exception!r}."
+            return f"it raised {server.exception!r}. {server.hint}".rstrip()
         if not server.called:
             return "it was not even called, since its client left before."
         status = server.start.get("status")
         if status == 404:
             return "it answered 404. Is the path right?"
         if status is not None and status >= 500:
-            return f"it answered {status}. What has it logged?"
+            hint = "" if server.runs_lifespan else f" {NO_LIFESPAN}"
+            return f"it answered {status}. What has it logged?{hint}"
         if server.complete:
             return (
                 f"it has answered {status}. There is nothing left to abandon; is it"

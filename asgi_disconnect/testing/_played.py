@@ -8,7 +8,9 @@ from .._types import App, Scope
 from ._behaviours import Behaviour, ServerName, behaviour_of
 from ._blocking import BlockingClient, Portal
 from ._client import Client
+from ._hints import UnsetState
 from ._http_server import PlayedHTTPServer
+from ._lifespan import PlayedLifespan
 from ._play import Play
 from ._scope import Headers, Raw, make_headers, make_scope
 
@@ -25,6 +27,7 @@ def exchange(
     reading: bool = True,
     patience: float = 5.0,
     scope: Mapping[str, Any] | None = None,
+    lifespan: bool = False,
     backend: str = "asyncio",
 ) -> "Played":
     """One HTTP exchange with an app, whose client and server are played by the test.
@@ -35,7 +38,7 @@ def exchange(
 
     Since 0.1.
 
-    :param app: the ASGI application.  Its lifespan is not run.
+    :param app: the ASGI application.
     :param path: the path, with the query string if there is one, percent-encoded where needed.
     :param method: the method (default: POST with a body, GET without).
     :param body: the request's body, or its first piece.
@@ -48,6 +51,9 @@ def exchange(
     :param patience: seconds that anything may take that is waited for (default 5).  An app that
         still runs so long after its client has left is cancelled, and has overrun.
     :param scope: keys to put into the connection scope, instead of what the server would give.
+    :param lifespan: whether to run the app's lifespan around the exchange: startup before it, with
+        `scope["state"]`, and shutdown after it.  Where startup or shutdown fails, what the app
+        raised is raised.  Played as daphne, which runs none, it is run all the same.  Since 0.2.
     :param backend: for ``with``: what the app runs on, ``"asyncio"`` or ``"trio"``.
     :raises TypeError: if `app` is no ASGI application.
     :raises ValueError: if `server` is none of those known.
@@ -64,11 +70,16 @@ def exchange(
         path,
         make_headers(headers, after=framing),
     )
+    single = as_single_callable(app)
+    played_lifespan = PlayedLifespan(single, patience) if lifespan else None
+    if played_lifespan is not None:
+        made["state"] = played_lifespan.state
     return Played(
-        as_single_callable(app),
+        single,
         behaviour,
         {**made, **(scope or {})},
         (body, more_body),
+        played_lifespan,
         reading=reading,
         patience=patience,
         backend=backend,
@@ -87,12 +98,13 @@ class Played(Play[PlayedHTTPServer, Client, BlockingClient]):
         behaviour: Behaviour,
         scope: Scope,
         body: tuple[bytes, bool],
+        lifespan: PlayedLifespan | None,
         *,
         reading: bool,
         patience: float,
         backend: str,
     ) -> None:
-        super().__init__(app, backend)
+        super().__init__(app, lifespan, backend)
         self._behaviour = behaviour
         self._scope = scope
         self._body, self._more_body = body
@@ -127,5 +139,5 @@ def _scope(behaviour: Behaviour, method: str, target: str, headers: Raw) -> dict
     if behaviour.extensions is not None:
         made["extensions"] = {name: {} for name in behaviour.extensions}
     if behaviour.state:
-        made["state"] = {}
+        made["state"] = UnsetState()
     return made

@@ -10,6 +10,7 @@ import anyio
 from .._exchange.reader import WATCHER_READS
 from .._report import PLAYED, DisconnectReport, Reported
 from .._types import App, Message, Scope
+from ._hints import hint_at_cause
 from ._result import Outcome
 
 
@@ -37,6 +38,9 @@ class PlayedServer:
         self.sending: int = 0
         """Calls of `send()` that wait."""
         self.exception: Exception | None = None
+        self.hint: str = ""
+        """What `exception` probably comes from."""
+        self.runs_lifespan: bool = False
         self.report: DisconnectReport | None = None
         self.exchange: Reported | None = None
         """What a `DisconnectMiddleware` makes of this, as long as the app runs."""
@@ -170,10 +174,18 @@ class PlayedServer:
                 await app(self.scope, self.receive, self.send)
         except Exception as error:
             self.exception = error
+            self.hint = hint_at_cause(error, lifespan=self.runs_lifespan)
         except anyio.get_cancelled_exc_class():
             self.cancelled = True
             raise
         self.cancelled = self.app_scope.cancelled_caught
+
+    async def stop_app(self) -> None:
+        """Cancel the app, if it still runs, and see it to its end."""
+        if not self.ended:
+            self.leave()
+            self.app_scope.cancel()
+            await self.until(lambda: self.ended)
 
     async def cancel_in_time(self) -> None:
         """Cancel the app as the server does by itself, if it does."""

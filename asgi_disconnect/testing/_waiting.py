@@ -121,8 +121,7 @@ class Waiting(Generic[ServerT]):
     async def _stop(self) -> None:
         server = self._server
         server.overran = True
-        server.app_scope.cancel()
-        await server.until(lambda: server.ended)
+        await server.stop_app()
 
     async def _until(self, what: str, condition: Callable[[], bool]) -> None:
         server = self._server

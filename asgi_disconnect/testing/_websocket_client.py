@@ -141,7 +141,7 @@ class WebSocketClient(Waiting[PlayedWebSocketServer]):
     def _likely_end(self) -> str:
         server = self._server
         if server.exception is not None:
-            return f"it raised {server.exception!r}."
+            return f"it raised {server.exception!r}. {server.hint}".rstrip()
         if server.complete:
             return f"it has {self._end_of_connection()}"
         if server.gone:

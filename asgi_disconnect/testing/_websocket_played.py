@@ -7,6 +7,8 @@ from .._application import as_single_callable
 from .._types import App, Scope
 from ._behaviours import ServerName, behaviour_of
 from ._blocking import BlockingWebSocketClient, Portal
+from ._hints import UnsetState
+from ._lifespan import PlayedLifespan
 from ._play import Play
 from ._scope import Headers, make_headers, make_scope
 from ._websocket_behaviours import WEBSOCKET_BEHAVIOURS, WebSocketBehaviour
@@ -24,6 +26,7 @@ def websocket_exchange(
     grace: float | None = None,
     patience: float = 5.0,
     scope: Mapping[str, Any] | None = None,
+    lifespan: bool = False,
     backend: str = "asyncio",
 ) -> "PlayedWebSocket":
     """One WebSocket of an app, whose client and server are played by the test.
@@ -35,7 +38,7 @@ def websocket_exchange(
 
     Since 0.2.
 
-    :param app: the ASGI application.  Its lifespan is not run.
+    :param app: the ASGI application.
     :param path: the path, with the query string if there is one, percent-encoded where needed.
     :param subprotocols: the subprotocols that the client offers.
     :param headers: more headers of the handshake: a mapping, or pairs where a name comes more than
@@ -46,15 +49,24 @@ def websocket_exchange(
     :param patience: seconds that anything may take that is waited for (default 5).  An app that
         still runs so long after its client has left is cancelled, and has overrun.
     :param scope: keys to put into the connection scope, instead of what the server would give.
+    :param lifespan: whether to run the app's lifespan around the exchange: startup before it, with
+        `scope["state"]`, and shutdown after it.  Where startup or shutdown fails, what the app
+        raised is raised.  Played as daphne, which runs none, it is run all the same.  Since 0.2.
     :param backend: for ``with``: what the app runs on, ``"asyncio"`` or ``"trio"``.
     :raises TypeError: if `app` is no ASGI application.
     :raises ValueError: if `server` is none of those known.
     """
     behaviour = WEBSOCKET_BEHAVIOURS[behaviour_of(server).name]
+    made = _scope(behaviour, path, [*subprotocols], headers)
+    single = as_single_callable(app)
+    played_lifespan = PlayedLifespan(single, patience) if lifespan else None
+    if played_lifespan is not None:
+        made["state"] = played_lifespan.state
     return PlayedWebSocket(
-        as_single_callable(app),
+        single,
         behaviour,
-        {**_scope(behaviour, path, [*subprotocols], headers), **(scope or {})},
+        {**made, **(scope or {})},
+        played_lifespan,
         grace=grace,
         patience=patience,
         backend=backend,
@@ -72,12 +84,13 @@ class PlayedWebSocket(Play[PlayedWebSocketServer, WebSocketClient, BlockingWebSo
         app: App,
         behaviour: WebSocketBehaviour,
         scope: Scope,
+        lifespan: PlayedLifespan | None,
         *,
         grace: float | None,
         patience: float,
         backend: str,
     ) -> None:
-        super().__init__(app, backend)
+        super().__init__(app, lifespan, backend)
         self._behaviour = behaviour
         self._scope = scope
         self._grace = grace
@@ -115,7 +128,7 @@ def _scope(
         scheme="ws",
         client=("127.0.0.1", behaviour.client_port),
         subprotocols=subprotocols,
-        state={},
+        state=UnsetState(),
     )
     if behaviour.spec_version is not None:
         made["asgi"]["spec_version"] = behaviour.spec_version

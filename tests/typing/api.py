@@ -304,6 +304,7 @@ async def test_async() -> None:
         reading=False,
         patience=1,
         scope={"client": None},
+        lifespan=True,
     ) as client:
         assert_type(client, Client)
         client.send(b"2", more_body=True)
@@ -366,6 +367,7 @@ async def test_websocket() -> None:
         grace=0,
         patience=1,
         scope={"client": None},
+        lifespan=True,
         backend="trio",
     ) as client:
         assert_type(client, WebSocketClient)
@@ -420,6 +422,7 @@ async def misuse_exchange() -> None:
     exchange(app, server="apache")  # type: ignore[arg-type]
     exchange(app, body="1")  # type: ignore[arg-type]
     exchange(app, "/", "GET")  # type: ignore[call-arg]
+    exchange(app, lifespan="on")  # type: ignore[arg-type]
     exchange(app, headers="accept: text/plain")  # type: ignore[arg-type]
     exchange(app, headers={"accept": 1})  # type: ignore[arg-type]
     exchange(app, headers=[("accept",)])  # type: ignore[list-item]

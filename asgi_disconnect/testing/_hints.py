@@ -1,0 +1,65 @@
+"""What an app's exception probably comes from, where it is the kit that differs from a server."""
+
+import asyncio
+from collections.abc import Iterator
+from typing import Any, Final
+
+NO_LIFESPAN: Final = "Its lifespan has not been run: lifespan=True runs it."
+
+_NO_LOOP: Final = (
+    "It needs asyncio, and this test runs on another back end: the fixture anyio_backend chooses"
+    ' that, and so does backend= in a test that is not async; "asyncio" is the one it needs.'
+)
+
+
+class NotInState(KeyError):
+    """`scope["state"]` lacks what the app looks for there."""
+
+
+class UnsetState(dict[str, Any]):
+    """The `scope["state"]` of an app whose lifespan has not been run."""
+
+    def __missing__(self, key: str) -> Any:
+        raise NotInState(key)
+
+
+def hint_at_cause(error: BaseException, *, lifespan: bool) -> str:
+    """Add to `error` as a note, and return, what it probably comes from; "" if nobody knows.
+
+    :param lifespan: the app's lifespan has been run.
+    """
+    hint = ""
+    chain = [*_chain(error)]
+    if not lifespan and any(map(_lacks_state, chain)):
+        hint = NO_LIFESPAN
+    elif any(map(_lacks_loop, chain)):
+        hint = _NO_LOOP
+    if hint:
+        error.add_note(hint)
+    return hint
+
+
+def _chain(error: BaseException) -> Iterator[BaseException]:
+    """`error`, and what it was raised from or in."""
+    yield error
+    for other in (error.__cause__, error.__context__):
+        if other is not None and other is not error:
+            yield from _chain(other)
+            return
+
+
+def _lacks_state(error: BaseException) -> bool:
+    # `request.state` and `app.state` are objects of the frameworks' own: Starlette's `State`, say.
+    if isinstance(error, AttributeError):
+        return type(error.obj).__name__.endswith("State")
+    return isinstance(error, NotInState)
+
+
+def _lacks_loop(error: BaseException) -> bool:
+    if not (isinstance(error, RuntimeError) and "no running event loop" in str(error)):
+        return False
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return True
+    return False
