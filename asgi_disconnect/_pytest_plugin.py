@@ -30,12 +30,29 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Run each test that uses a fixture of ours once for each server."""
-    for fixture in FIXTURES:
-        if fixture in metafunc.fixturenames:
-            servers: Any = metafunc.config.getoption(OPTION) or SERVERS
-            metafunc.parametrize(fixture, servers, indirect=True)
+    used = [fixture for fixture in FIXTURES if fixture in metafunc.fixturenames]
+    for fixture in used:
+        servers: Any = metafunc.config.getoption(OPTION) or SERVERS
+        metafunc.parametrize(fixture, servers, indirect=True)
+    if used and _runs_on_anyios_own_choice(metafunc):
+        # anyio's choice is every back end that is installed, and trio often is, as something that
+        # something else needs; few apps run on it.  A mark, since pytest lets one take precedence.
+        only_asyncio = pytest.mark.parametrize("anyio_backend", ["asyncio"], indirect=True)
+        metafunc.definition.add_marker(only_asyncio)
+
+
+def _runs_on_anyios_own_choice(metafunc: pytest.Metafunc) -> bool:
+    """Neither a fixture `anyio_backend` of the user's nor a mark chooses the back end."""
+    if any(
+        "anyio_backend" in str(mark.args[:1] or mark.kwargs.get("argnames"))
+        for mark in metafunc.definition.iter_markers("parametrize")
+    ):
+        return False
+    fixtures: Any = getattr(metafunc, "_arg2fixturedefs", {}).get("anyio_backend", ())
+    return [fixture.func.__module__ for fixture in fixtures] == ["anyio.pytest_plugin"]
 
 
 @pytest.fixture

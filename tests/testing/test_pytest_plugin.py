@@ -47,8 +47,21 @@ def test_websocket(asgi_websocket_exchange):
 """
 
 
-def run(folder: Path, *options: str) -> str:
-    (folder / "test_mine.py").write_text(TESTS)
+ANYWHERE = """
+import pytest
+
+async def app(scope, receive, send):
+    await receive()
+
+@pytest.mark.anyio
+async def test_it(asgi_exchange):
+    async with asgi_exchange(app):
+        pass
+"""
+
+
+def run(folder: Path, *options: str, tests: str = TESTS) -> str:
+    (folder / "test_mine.py").write_text(tests)
     installed = any(each.value == PLUGIN for each in entry_points(group="pytest11"))
     package = str(Path(asgi_disconnect.__file__).parent.parent)
     ran = subprocess.run(
@@ -82,6 +95,73 @@ def test_the_option_chooses_the_servers(tmp_path: Path) -> None:
     shown = run(tmp_path, "--asgi-server", "gunicorn", "--asgi-server", "hypercorn-h2")
     assert "test_sync[gunicorn] PASSED" in shown
     assert "8 passed" in shown
+
+
+def test_an_async_test_runs_on_asyncio_alone_unless_the_user_says_otherwise(
+    tmp_path: Path,
+) -> None:
+    pytest.importorskip("trio")
+    shown = run(tmp_path, tests=ANYWHERE)
+    assert "test_it[uvicorn-asyncio] PASSED" in shown
+    assert "4 passed" in shown
+    assert "trio" not in shown.partition("collected")[2]
+
+
+CONFTEST = """
+import pytest
+
+@pytest.fixture{}
+def anyio_backend({}):
+    return {}
+"""
+
+
+@pytest.mark.parametrize(
+    ("chosen", "passed"),
+    [
+        (CONFTEST.format("", "", "'trio'"), 4),
+        (CONFTEST.format("(scope='session')", "", "('asyncio', {'use_uvloop': False})"), 4),
+        (CONFTEST.format("(params=['asyncio', 'trio'])", "request", "request.param"), 8),
+    ],
+    ids=["trio", "options", "both"],
+)
+def test_the_fixture_anyio_backend_chooses(tmp_path: Path, chosen: str, passed: int) -> None:
+    pytest.importorskip("trio")
+    (tmp_path / "conftest.py").write_text(chosen)
+    shown = run(tmp_path, tests=ANYWHERE)
+    assert f"{passed} passed" in shown
+    assert ("trio" in shown.partition("collected")[2]) == (passed == 8)
+
+
+@pytest.mark.parametrize("how", ["mark", "module", "class"])
+def test_so_does_a_mark(tmp_path: Path, how: str) -> None:
+    pytest.importorskip("trio")
+    mark = "pytest.mark.parametrize('anyio_backend', ['trio', 'asyncio'])"
+    tests = {
+        "mark": ANYWHERE.replace("@pytest.mark.anyio", f"@pytest.mark.anyio\n@{mark}"),
+        "module": ANYWHERE + f"\npytestmark = {mark}\n",
+        "class": ANYWHERE.replace("@pytest", f"@{mark}\nclass TestIt:\n  @pytest")
+        .replace("async def test_it(", "  async def test_it(self, ")
+        .replace("    async with asgi", "      async with asgi")
+        .replace("        pass", "          pass"),
+    }
+    assert "8 passed" in run(tmp_path, tests=tests[how])
+
+
+def test_a_test_that_uses_no_fixture_of_ours_is_left_alone(tmp_path: Path) -> None:
+    pytest.importorskip("trio")
+    tests = "import pytest\n@pytest.mark.anyio\nasync def test_it(): pass\n"
+    assert "2 passed" in run(tmp_path, tests=tests)
+
+
+def test_a_fixture_of_a_module_that_is_async_goes_with_it(tmp_path: Path) -> None:
+    fixture = """
+@pytest.fixture(scope="module")
+async def database():
+    yield "rows"
+"""
+    tests = ANYWHERE.replace("(asgi_exchange)", "(asgi_exchange, database)") + fixture
+    assert "4 passed" in run(tmp_path, tests=tests)
 
 
 @pytest.mark.parametrize("what", ["asgi_disconnect", "asgi_disconnect.testing"])
