@@ -179,8 +179,8 @@ class Disconnect:
 
         If it has left, that is now.  An async function is awaited; another is called in a worker
         thread, so that ``connection.cancel()`` and the like may block.  It runs in the context of
-        whoever adds it and has `cleanup_timeout` seconds; if it raises, that is logged.  From any
-        thread.
+        the code that adds it, and has `cleanup_timeout` seconds; if it raises, that is logged.
+        You can call this from any thread.
 
         There are 40 threads, and a plain callback that hangs keeps its own.  When none is free
         for `cleanup_timeout` seconds, the callback is not called, and that is logged.

@@ -1,7 +1,7 @@
 """pytest's plugin: two fixtures that play each server in turn.
 
-pytest imports this in every run of whoever has installed the package, so it imports nothing else
-before the fixture is used.
+pytest imports this in every run once the package is installed, so it imports nothing else before
+a test uses a fixture.
 """
 
 import functools

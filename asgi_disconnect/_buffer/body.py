@@ -2,7 +2,7 @@
 
 Contract §2.  Up to `max_memory` bytes are kept in memory, their overhead included; what exceeds it
 goes to a spool on disk, so that reading, and with it watching, goes on.  Where the disk has no room
-one message stays in memory beyond the bound, and whoever reads must wait.  The app gets the very
+one message stays in memory beyond the bound, and the reader must wait.  The app gets the very
 messages that the server gave, until there are so many that small ones are joined.
 
 The queue has three kinds of entries: a message; a block, in which small pieces are joined; and the
@@ -117,12 +117,12 @@ class Body:
         """Move `message`, and the block before it, to the disk.
 
         False if the disk has no room or fails: `message` is in memory then, beyond `max_memory`,
-        and before more is read `wait_for_room()` is to be awaited.
+        and you must await `wait_for_room()` before you read more.
         """
         if self._overflow is None:
             self._overflow = Overflow(quota)
         overflow, entries = self._overflow, self._entries
-        async with overflow.lock:  # whoever loads waits until the bytes are there
+        async with overflow.lock:  # a load waits until the bytes are there
             if overflow.closed:
                 return True
             pieces = [plain_body_of(message)]

@@ -1,7 +1,7 @@
 """The unread messages of one WebSocket: first in, first out, bounded in bytes (contract §9).
 
 Each is handed over as the very object that the server gave: nothing is joined, and nothing goes to
-the disk.  Where there is no room for more, whoever reads has to wait for the app.
+the disk.  If there is no room for more, the reader has to wait for the app.
 """
 
 import sys

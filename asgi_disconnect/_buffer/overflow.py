@@ -19,7 +19,7 @@ class Overflow:
         self.quota: DiskQuota = quota
         self.spool: Spool = Spool(quota)
         self.lock: anyio.Lock = anyio.Lock()
-        """Held by whoever uses the spool."""
+        """Hold it while you use the spool."""
         self.disk_fails: bool = False
         """The last that was to be stored could not be."""
         self.closed: bool = False

@@ -15,7 +15,7 @@ logger: logging.Logger = logging.getLogger("asgi_disconnect")
 
 
 class Waiter:
-    """Whoever is told once that there may be room for it, as long as it keeps this."""
+    """Is told once that there may be room, as long as its owner keeps it."""
 
     __slots__ = ("__weakref__", "needed", "wake")
 

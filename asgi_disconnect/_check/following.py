@@ -48,7 +48,7 @@ class Followed:
 
     def __init__(self, tell: Callable[..., object], folder: str = "") -> None:
         self.tell = tell
-        """Takes what has happened, and what is to be known of that."""
+        """Takes what has happened, and the details."""
         self._folder = folder
         self.departed = False
         """Its client has left, so that what is cancelled now is cancelled because of that."""
@@ -112,7 +112,7 @@ class Follower:
             self._generators[id(frame)] = frame.f_code, request
 
     def arrive(self, frame: FrameType, error: BaseException) -> bool:
-        """True if the frame is to be followed from now on."""
+        """True if we follow the frame from now on."""
         code = frame.f_code
         if not code.co_flags & _FOLLOWED_CODE:
             return False
@@ -164,7 +164,7 @@ class Follower:
         self._generators.pop(id(frame), None)
         if cleanup is None or error is None or cleanup.second is not error:
             return
-        # It goes on to whoever has called this, which is no fault of theirs.
+        # It goes on to the caller, which is not at fault.
         if is_the_apps(frame.f_code) and not getattr(error, _TOLD, False):
             BaseException.__setattr__(error, _TOLD, True)
             cleanup.request.note_cut_off(frame.f_code, cleanup.second_line)

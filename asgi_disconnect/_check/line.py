@@ -65,7 +65,7 @@ class Line:
             for line in lines:
                 if self.call_soon is not None:
                     self._ask(line.strip())
-        # Whoever started us is gone, however that came: this process and what it belongs to end.
+        # The process that started us is gone, for whatever reason: end this one and its group.
         if hasattr(os, "killpg"):
             os.killpg(0, signal.SIGKILL)
         os._exit(1)

@@ -1,7 +1,7 @@
 """What the servers serve: the user's app, and around it what tells the checking process of it.
 
 It runs in the servers' processes.  A request of the check's own carries a header, which the app
-does not see, that says how it is to be served; any other goes to the app untouched.
+does not see, that says how to serve it; any other goes to the app untouched.
 """
 
 import asyncio

@@ -201,7 +201,7 @@ def _name(what: Any) -> str:
 
 
 def main(arguments: list[str]) -> int:
-    """Print what is to be known of an app, or why it cannot be had, as JSON."""
+    """Print what `check` must know of an app, or why it cannot load it, as JSON."""
     where, folder, factory = arguments
     told: dict[str, Any]
     # What the app prints when it is imported is not for us.

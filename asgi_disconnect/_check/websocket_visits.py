@@ -24,7 +24,7 @@ class WebSocketVisits(Visiting):
 
     def __init__(self, runs: RunningServer, request: WebSocket, mode: str, patience: float) -> None:
         if mode == "outermost":
-            # Shorter than the patience: how it ends is what is to be seen.
+            # Shorter than the patience: we want to see how it ends.
             mode += f":{10.0 if patience > 10.0 else patience / 2}"
         super().__init__(runs, mode, patience)
         self._request = request

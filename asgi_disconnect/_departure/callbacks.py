@@ -24,7 +24,7 @@ _threads: Final = AbandonableThreads("asgi_disconnect._departure.callbacks", 40)
 async def call_in_time(
     callback: Callback, patience: float, call_threadsafe: CallThreadsafe
 ) -> None:
-    """Call `callback`, and wait for it for `patience` seconds; log an error of its.
+    """Call `callback`, and wait for it for `patience` seconds; if it raises, log that.
 
     A plain one waits for a thread in this time.  If there is none until then, as when others hang
     in all of them, it is not called, and that is logged.
@@ -34,7 +34,7 @@ async def call_in_time(
         with anyio.move_on_after(patience) as limit:
             if plain:
                 place = await _threads.acquire(call_threadsafe)
-                # In a tuple: trio refuses what a thread returns that is to be awaited.
+                # In a tuple: trio refuses an awaitable that a thread returns.
                 (result,) = await place.run(lambda: (callback(),))
             else:
                 result = callback()

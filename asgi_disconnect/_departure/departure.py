@@ -148,7 +148,7 @@ class Departure:
             self._guard = None
 
     async def carry_out(self, exchange: Departing) -> None:
-        """Do to the app what is to be done; is itself cancelled when the app ends before."""
+        """Cancel the app once its time is up; is itself cancelled when the app ends before."""
         options, guard = self._options, self._guard
         if guard is None or not options.cancel:
             return

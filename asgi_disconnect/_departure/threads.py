@@ -93,7 +93,7 @@ class _Work(Generic[T]):
         self._places = places
         self._function = function
         self._lock = threading.Lock()
-        self._taken = False  # by the thread, or by whoever gives it up
+        self._taken = False  # by the thread, or by the code that gives it up
 
     def call(self) -> T:
         if not self._take():

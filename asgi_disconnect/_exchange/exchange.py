@@ -208,7 +208,7 @@ class Exchange:
     def latch(self, disconnect: Message, cause: Cause, *, told: bool = False) -> bool:
         """The client has left: uvicorn and granian say so again and again, the others once.
 
-        True if that is premature, and the departure is to be carried out.
+        True if that is premature, and the caller must carry out the departure.
         """
         if self.disconnect is not None:
             return False

@@ -1,7 +1,7 @@
 """The request's headers, which may be good for one pass only.
 
 ASGI HTTP specification, "HTTP Connection Scope": ``headers`` is an iterable of two-item iterables.
-So whoever reads them here leaves the app a list of pairs (contract §1).
+So reading them here leaves the app a list of pairs (contract §1).
 """
 
 import math
@@ -36,7 +36,7 @@ def expects_continue(headers: Iterable[Any]) -> bool:
 
 
 def content_length(headers: Iterable[Any]) -> float | None:
-    """How long the body is to be, if that is said, and in a number (RFC 9110, 8.6).
+    """The body's announced length, if there is one and it is a number (RFC 9110, 8.6).
 
     `math.inf` if the number is so long that Python may refuse to read it.
     """

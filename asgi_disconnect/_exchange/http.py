@@ -130,7 +130,7 @@ class HTTPExchange(Exchange):
     def refuse(self, refused: Refused) -> bool:
         """Answer in the app's stead, unless it has begun to; nothing that it sends is sent then.
 
-        True if that is premature, and the departure is to be carried out.
+        True if that is premature, and the caller must carry out the departure.
         """
         if not self.latch({"type": "http.disconnect"}, refused.cause):
             return False

@@ -46,7 +46,7 @@ class Clock:
         self.seconds: float = seconds
         self.runs: bool = False
         self.waiting: dict[Waiting, tuple[float, Context]] = {}
-        """Whoever has not been told, and when and how it is to be; one that has ended goes."""
+        """Those not told yet, and when and how to tell them; one that has ended goes."""
         self._context = Context()  # the timer is nobody's
 
     def start(self, loop: asyncio.AbstractEventLoop) -> None:

@@ -112,7 +112,7 @@ class SparedTasks:
         return False
 
     def _is_busy(self, task: "asyncio.Task[Any]", scope: Any) -> bool:
-        """Whether `task` is to be given first what it has waited for."""
+        """Whether `task` must first get what it has waited for."""
         if not records.is_about_to_run(task):
             return False
         now = self._loop.time()
