@@ -19,6 +19,7 @@ NO_ANSWER = {"changelog.md", "contributing.md", "api.md"}
         "celery",
         "sentry",
         "graphql",
+        "mcp",
         "billing",
         "shield",
     ],
