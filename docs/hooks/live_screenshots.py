@@ -13,7 +13,7 @@ from pathlib import Path
 from playwright.sync_api import Page, sync_playwright
 
 ASSETS = Path(__file__).parent.parent / "assets"
-SIZE = {"width": 1040, "height": 775}
+SIZE = {"width": 1040, "height": 900}
 
 
 def act(page: Page) -> None:
@@ -29,7 +29,7 @@ def act(page: Page) -> None:
     page.get_by_role("button", name="Leave them all").click()
     page.wait_for_timeout(300)
     page.get_by_role("switch").click()
-    start("Slow query", "Streamed answer", "Upload")
+    start("Slow query", "Query with deadline", "Streamed answer", "Upload")
     page.wait_for_timeout(1800)
     page.locator("li", has_text="Upload").get_by_role("button").click()
     page.wait_for_timeout(1300)

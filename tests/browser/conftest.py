@@ -1,5 +1,6 @@
 """The live page in a real browser: headless Chromium, and the page's server in a process."""
 
+import contextlib
 import os
 import shutil
 import subprocess
@@ -36,11 +37,11 @@ def browser() -> Iterator[Any]:
         browser.close()
 
 
-@pytest.fixture(scope="session")
-def url() -> Iterator[str]:
+@contextlib.contextmanager
+def _serve(port: int = 0) -> Iterator[str]:
     """The page's address, on a server that is started as a user starts it."""
     server = subprocess.Popen(
-        [sys.executable, "-m", "asgi_disconnect", "demo", "--page", "--port", "0"],
+        [sys.executable, "-m", "asgi_disconnect", "demo", "--page", "--port", str(port)],
         stdout=subprocess.PIPE,
         text=True,
         env={**os.environ, "PYTHONUNBUFFERED": "1"},
@@ -54,6 +55,19 @@ def url() -> Iterator[str]:
         server.terminate()
         server.wait(10)
         server.stdout.close()
+
+
+@pytest.fixture
+def serve() -> Any:
+    """Serves the page for a block, to a test that stops its server."""
+    return _serve
+
+
+@pytest.fixture(scope="session")
+def url() -> Iterator[str]:
+    """The address of a page that all tests visit."""
+    with _serve() as url:
+        yield url
 
 
 @pytest.fixture

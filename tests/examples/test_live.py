@@ -45,7 +45,7 @@ def test_no_other_websocket_is_accepted(client: httpx.Client, path: str) -> None
     assert client.get(path, headers=HANDSHAKE).status_code == 403
 
 
-@pytest.mark.parametrize("job", ["query", "stream", "upload", "alert"])
+@pytest.mark.parametrize("job", ["query", "bounded", "stream", "upload", "alert"])
 @pytest.mark.parametrize(
     ("guarded", "after"), [("&guarded=1", "cleaned up"), ("", "for nobody")], ids=["on", "off"]
 )
@@ -57,3 +57,17 @@ def test_a_handler_says_what_becomes_of_it(
     with abandoned(client, f"/{job}?key={key}{guarded}", headers=headers):
         assert next(state for state in states(client, key) if state == "working")
     assert next(state for state in states(client, key) if state == after)
+
+
+def test_a_deadline_stops_a_handler_whose_client_stays(client: httpx.Client) -> None:
+    assert client.get("/bounded?key=stays&guarded=1", timeout=20).status_code == 504
+    with client.stream("GET", "/events") as stream:
+        for line in stream.iter_lines():
+            if line.startswith("data: "):
+                handlers = json.loads(line.removeprefix("data: "))["handlers"]
+                (handler,) = (each for each in handlers if each["key"] == "stays")
+                if handler["state"] == "cleaned up":
+                    break
+    assert handler["past_deadline"]
+    assert handler["wasted"] == 0
+    assert handler["saved"] > 0

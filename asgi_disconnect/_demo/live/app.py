@@ -18,6 +18,9 @@ from .jobs import REQUESTS, SECONDS, WEBSOCKETS, handle
 GRACE: Final = 1.0
 """Seconds that a WebSocket's handler has after its client has left: few, to be watched."""
 
+DEADLINE: Final = 3.0
+"""Seconds that ``/bounded`` has, if the middleware is on."""
+
 REFRESH: Final = 0.1
 """Seconds between two looks at the board, at least."""
 
@@ -32,7 +35,7 @@ board: Board = Board()
 
 
 async def work(scope: Scope, receive: Receive, send: Send) -> None:
-    """A handler at work: ``/query?key=...&guarded=1``, ``/stream``, ``/upload`` or ``/alert``."""
+    """A handler at work: ``/query?key=...&guarded=1``, or another of `JOBS`."""
     asked = parse_qs(scope["query_string"].decode())
     job = scope["path"].strip("/")
     entry = board.enter(
@@ -68,8 +71,14 @@ async def page(scope: Scope, receive: Receive, send: Send) -> None:
     await respond(send, 200, kind, body)
 
 
+def deadline_of(scope: Scope) -> float | None:
+    return DEADLINE if scope["path"] == "/bounded" else None
+
+
 # The outer one guards the requests, the inner one the WebSockets.
-switched_on: Final = DisconnectMiddleware(DisconnectMiddleware(work, websocket=True, grace=GRACE))
+switched_on: Final = DisconnectMiddleware(
+    DisconnectMiddleware(work, websocket=True, grace=GRACE), deadline=deadline_of
+)
 switched_off: Final = DisconnectMiddleware(work, websocket=True, cancel=False)
 always: Final = DisconnectMiddleware(events)
 

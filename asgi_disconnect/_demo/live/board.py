@@ -33,6 +33,8 @@ class Entry:
     saved: float = 0.0
     """Seconds that need not be done any more."""
     state: State = "working"
+    past_deadline: bool = False
+    """It was stopped since its deadline passed, and its client is there."""
 
     @property
     def running(self) -> bool:
@@ -72,6 +74,11 @@ class Board:
         if entry.state == "working":
             entry.state = "for nobody"
             self._tell()
+
+    def passed_deadline(self, entry: Entry) -> None:
+        """Its deadline has passed."""
+        entry.past_deadline = True
+        self._tell()
 
     def stopped(self, entry: Entry) -> None:
         """It was stopped, and begins to clean up."""

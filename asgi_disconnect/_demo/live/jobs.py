@@ -82,12 +82,19 @@ class ClientLeft(Exception):
     """The client has left in the middle of its body."""
 
 
-SECONDS: Final = {"query": 8.0, "stream": len(WORDS) * STEP, "upload": 8.0, "alert": 8.0}
+SECONDS: Final = {
+    "query": 8.0,
+    "bounded": 8.0,
+    "stream": len(WORDS) * STEP,
+    "upload": 8.0,
+    "alert": 8.0,
+}
 UPLOAD_STEP: Final = 200_000
 """Bytes that are worked through in a step: 16 MB, which the page sends, are the whole work."""
 _UPLOAD_STEPS: Final = round(SECONDS["upload"] / STEP)
 
-REQUESTS: Final = {"query": query, "stream": stream, "upload": upload}
+REQUESTS: Final = {"query": query, "bounded": query, "stream": stream, "upload": upload}
+"""``bounded`` is the one that has a deadline, which is the middleware's affair."""
 WEBSOCKETS: Final = {"alert": alert}
 JOBS: Final = REQUESTS | WEBSOCKETS
 
@@ -100,9 +107,13 @@ async def handle(board: Board, entry: Entry, receive: Receive, send: Send) -> No
         board.work(entry, STEP)
 
     async def note() -> None:
-        board.left(entry)
+        if disconnect.cause == "deadline":
+            board.passed_deadline(entry)
+        else:
+            board.left(entry)
 
-    current_disconnect().add_callback(note)
+    disconnect = current_disconnect()
+    disconnect.add_callback(note)
     try:
         await JOBS[entry.job](work, receive, send)
         board.ended(entry)

@@ -1,7 +1,13 @@
 // The live demo: starts requests and WebSockets, leaves them, and shows what their handlers say.
 "use strict";
 
-const NAMES = { query: "Slow query", stream: "Streamed answer", upload: "Upload", alert: "WebSocket" };
+const NAMES = {
+  query: "Slow query",
+  bounded: "Query with deadline",
+  stream: "Streamed answer",
+  upload: "Upload",
+  alert: "WebSocket",
+};
 const STATES = {
   "working": "working",
   "for nobody": "working for nobody",
@@ -10,15 +16,27 @@ const STATES = {
   "answered": "answered",
   "for nothing": "done, for nobody",
 };
+const PAST_DEADLINE = {
+  "cleaning up": "deadline passed, cleaning up",
+  "cleaned up": "deadline passed, cleaned up",
+};
 const UPLOAD_BYTES = 16_000_000;
-// A browser opens six connections to a server at most, and one of them is the live list's.
+// A browser opens six connections to a server at most, beside those of WebSockets; one of them is
+// the live list's, and one is left for the page itself.
 const AT_A_TIME = 4;
+const FULL =
+  "Four requests are running, and a browser opens only six connections to one server. " +
+  "Leave one to start another.";
+const NOTHING = "Nothing of yours is running that you could leave.";
+const STOPPED = "The server has stopped.";
+const RESTART = " What you see is what it said last. Start it again, and this page goes on by itself.";
 
 const find = (id) => document.getElementById(id);
 const tab = Math.random().toString(36).slice(2);
-const mine = new Map(); // key -> { abort, text }
+const mine = new Map(); // key -> { job, abort, text }
 const rows = new Map(); // key -> the row's element
 let count = 0;
+let stopped = false;
 
 // Requests and WebSockets
 
@@ -33,7 +51,7 @@ async function start(job) {
 
 async function ask(key, job, url) {
   const controller = new AbortController();
-  const request = { abort: () => controller.abort(), text: "" };
+  const request = { job, abort: () => controller.abort(), text: "" };
   mine.set(key, request);
   allowButtons();
   const options = { signal: controller.signal, cache: "no-store" };
@@ -43,8 +61,13 @@ async function ask(key, job, url) {
   }
   try {
     const response = await fetch(url, options);
+    if (job === "bounded") {
+      request.text = `${response.status} ${response.statusText}`;
+      showText(key, job, request.text);
+    }
     const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
     for (let piece = await reader.read(); !piece.done; piece = await reader.read()) {
+      if (job !== "stream") continue;
       request.text += piece.value;
       showText(key, job, request.text);
     }
@@ -55,7 +78,7 @@ async function ask(key, job, url) {
 
 async function listen(key, job, url) {
   const socket = new WebSocket(new URL(url, location.href.replace(/^http/, "ws")));
-  const request = { abort: () => socket.close(), text: "" };
+  const request = { job, abort: () => socket.close(), text: "" };
   mine.set(key, request);
   allowButtons();
   socket.addEventListener("message", (event) => {
@@ -65,14 +88,28 @@ async function listen(key, job, url) {
   await new Promise((resolve) => socket.addEventListener("close", resolve));
 }
 
+// What can be pressed, and why the rest cannot
+
 function allowButtons() {
-  const full = mine.size >= AT_A_TIME;
+  const requests = [...mine.values()].filter((request) => request.job !== "alert").length;
+  const full = requests >= AT_A_TIME ? FULL : "";
+  const nothing = mine.size === 0 ? NOTHING : "";
+  const gone = stopped ? STOPPED : "";
   for (const button of document.querySelectorAll("[data-start]")) {
-    button.disabled = full;
-    button.title = full ? "Browsers limit how many connections they open to one server." : "";
+    allow(button, gone || (button.dataset.start !== "alert" && full));
   }
-  find("leave-all").disabled = mine.size === 0;
-  for (const [key, row] of rows) row.querySelector(".leave").hidden = !mine.has(key);
+  allow(find("leave-all"), gone || nothing);
+  allow(find("switch"), gone);
+  find("why").textContent = gone || full || nothing;
+  for (const [key, row] of rows) row.querySelector(".leave").hidden = stopped || !mine.has(key);
+}
+
+function allow(button, why) {
+  button.dataset.title ??= button.title;
+  button.disabled = Boolean(why);
+  button.title = why || button.dataset.title;
+  if (why) button.setAttribute("aria-describedby", "why");
+  else button.removeAttribute("aria-describedby");
 }
 
 // The live list
@@ -113,7 +150,8 @@ function showRow(id, handler) {
   }
   const part = (seconds) => `${(100 * seconds) / handler.seconds}%`;
   row.dataset.state = handler.state;
-  row.querySelector(".state").textContent = STATES[handler.state];
+  const words = handler.past_deadline ? { ...STATES, ...PAST_DEADLINE } : STATES;
+  row.querySelector(".state").textContent = words[handler.state];
   row.querySelector(".useful").style.width = part(handler.done - handler.wasted);
   row.querySelector(".useless").style.width = part(handler.wasted);
   row.querySelector(".spared").style.width = part(handler.saved);
@@ -127,7 +165,7 @@ function insert(row, number) {
 
 function showText(key, job, text) {
   const row = rows.get(key);
-  if (!row || !["stream", "alert"].includes(job)) return;
+  if (!row || job === "query" || job === "upload") return;
   // The last words: that is where something happens.
   const words = text.trim().split(" ");
   row.querySelector(".text").textContent = (words.length > 7 ? "… " : "") + words.slice(-7).join(" ");
@@ -147,14 +185,34 @@ find("switch").addEventListener("click", () => {
   find("switch-state").textContent = on ? "on" : "off";
 });
 
-const events = new EventSource("events");
-const note = find("note").textContent;
-events.addEventListener("message", (event) => show(JSON.parse(event.data)));
-events.addEventListener("open", () => {
-  find("note").textContent = note;
-  find("note").className = "";
-});
-events.addEventListener("error", () => {
-  find("note").textContent = "The server does not answer. Has it been stopped?";
-  find("note").className = "ended";
-});
+// Whether the server is there
+
+function connect() {
+  const events = new EventSource("events");
+  events.addEventListener("message", (event) => show(JSON.parse(event.data)));
+  events.addEventListener("open", () => noteServer(true));
+  events.addEventListener("error", () => {
+    noteServer(false);
+    // Some browsers go on trying by themselves, others do not.
+    if (events.readyState === EventSource.CLOSED) setTimeout(connect, 3000);
+  });
+}
+
+function noteServer(there) {
+  stopped = !there;
+  document.body.classList.toggle("stopped", stopped);
+  const words = stopped ? STOPPED + RESTART : "";
+  if (find("stopped").textContent !== words) find("stopped").textContent = words;
+  if (stopped) {
+    find("for-clients").textContent = find("for-nobody").textContent = "0";
+    for (const row of rows.values()) {
+      if (!["working", "for nobody", "cleaning up"].includes(row.dataset.state)) continue;
+      row.dataset.state = "stopped";
+      row.querySelector(".state").textContent = "ended with the server";
+    }
+  }
+  allowButtons();
+}
+
+allowButtons();
+connect();
