@@ -40,16 +40,21 @@ def make_headers(
 
     :raises TypeError: if they are neither a mapping nor pairs, of ``str`` or ``bytes``.
     """
-    pairs: Any = given.items() if isinstance(given, Mapping) else given
-    if isinstance(pairs, str | bytes) or not isinstance(pairs, Iterable):
-        raise _refusal(given)
-    raw = [_encode(pair) for pair in pairs]
+    raw = [_encode(pair) for pair in _pairs_of(given)]
     names = {name for name, _ in raw}
 
     def unless_given(headers: Iterable[tuple[str, str]]) -> Raw:
         return [pair for pair in map(_encode, headers) if pair[0] not in names]
 
     return [*unless_given([("host", "testserver"), *before]), *raw, *unless_given(after)]
+
+
+def _pairs_of(given: Any) -> Any:
+    if hasattr(given, "items"):
+        return given.items()
+    if isinstance(given, str | bytes) or not hasattr(given, "__iter__"):
+        raise _refusal(given)
+    return given
 
 
 def _encode(pair: Any) -> tuple[bytes, bytes]:
