@@ -81,7 +81,8 @@ class Journal:
         with self._news:
             self._open_gates.append(key)
             for line in self._lines:
-                line.sendall(f"{key}\n".encode())
+                with contextlib.suppress(ConnectionError):  # its server has ended
+                    line.sendall(f"{key}\n".encode())
 
     def read_up(self) -> None:
         """Wait for the end of all that is told; the server has exited."""
