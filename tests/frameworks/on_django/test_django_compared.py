@@ -13,7 +13,10 @@ from ways import ON_DJANGO, WRAPPED, Way, served
 
 from asgi_disconnect import DisconnectMiddleware
 
-pytestmark = [*ON_DJANGO, pytest.mark.skipif(not LISTENS, reason="4.2 cannot be told")]
+pytestmark = [
+    *ON_DJANGO,
+    pytest.mark.skipif(not LISTENS, reason="Django 4.2 is cancelled, not told"),
+]
 
 
 def theirs(app: Any) -> Any:
