@@ -54,7 +54,7 @@ async def test_a_handler_is_stopped_and_its_finally_runs(
         await connection.has_ended()
     assert answered_504(connection)
     assert connection.most_receiving <= 1
-    check_cleanup(framework, anyio_backend, journal)
+    check_cleanup(anyio_backend, journal, in_task_group=framework.task_group)
 
 
 async def test_a_body_that_does_not_arrive_is_answered(framework: Framework, manner: str) -> None:

@@ -124,7 +124,7 @@ async def test_an_abandoned_handler_is_stopped_and_its_finally_runs(
         await connection.is_listened_to()
         connection.leave()
         await connection.has_ended()
-    check_cleanup(framework, anyio_backend, journal)
+    check_cleanup(anyio_backend, journal, in_task_group=framework.task_group)
     assert connection.most_receiving == 1
     assert not connection.sent
 
@@ -138,7 +138,7 @@ async def test_a_client_that_leaves_before_watching_is_due_is_noticed(
         await journal.noted("started")
         connection.leave()
         await connection.has_ended()
-    check_cleanup(framework, anyio_backend, journal)
+    check_cleanup(anyio_backend, journal, in_task_group=framework.task_group)
 
 
 async def test_a_client_that_leaves_in_mid_upload_is_noticed(
@@ -151,7 +151,7 @@ async def test_a_client_that_leaves_in_mid_upload_is_noticed(
         await connection.is_listened_to()
         connection.leave()
         await connection.has_ended()
-    check_cleanup(framework, anyio_backend, journal)
+    check_cleanup(anyio_backend, journal, in_task_group=framework.task_group)
 
 
 async def test_a_client_that_leaves_at_once_leaves_nothing_behind(
@@ -304,7 +304,7 @@ async def test_a_second_instance_further_in_does_nothing(
         await connection.is_listened_to()
         connection.leave()
         await connection.has_ended()
-    check_cleanup(framework, anyio_backend, journal)
+    check_cleanup(anyio_backend, journal, in_task_group=framework.task_group)
     assert connection.most_receiving == 1
 
 
@@ -321,8 +321,8 @@ async def test_unwrapped_the_handler_would_work_on(framework: Framework) -> None
         assert "finally" not in journal.notes
 
 
-def check_cleanup(framework: Framework, backend: str, journal: Journal) -> None:
+def check_cleanup(backend: str, journal: Journal, *, in_task_group: bool) -> None:
     expected = ["started", "finally"]
-    if backend == "asyncio" and (not framework.task_group or cleanup_in_groups_finishes()):
+    if backend == "asyncio" and (not in_task_group or cleanup_in_groups_finishes()):
         expected.append("cleaned up")
     assert journal.notes == expected
