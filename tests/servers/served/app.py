@@ -154,6 +154,15 @@ async def late(request):
         request.tell("finished")
 
 
+async def upload(request):
+    """Tells when the first piece is there, reads the rest; does not listen."""
+    await request.receive()
+    request.tell("read a piece")
+    if await request.read() is not None:
+        await request.respond()
+        request.tell("finished")
+
+
 async def piecemeal(request):
     """Reads one message, works, reads the others, and sends the body back."""
     first = await request.receive()
@@ -433,6 +442,7 @@ HANDLERS = {
         thread,
         tick,
         unread,
+        upload,
     )
 }
 
