@@ -2,12 +2,14 @@
 
 import functools
 import logging
-import time
 from collections.abc import Callable, Iterable
+from math import inf
+from time import monotonic
 from typing import Any, Final, Literal
 
 from ._application import as_single_callable
 from ._disconnect import Disconnect, current
+from ._exchange.bounded import BoundedExchange
 from ._exchange.deadline import seconds_for
 from ._exchange.exchange import Exchange
 from ._exchange.headers import PLAIN, make_readable
@@ -16,7 +18,7 @@ from ._exchange.websocket import WebSocketExchange
 from ._guards.choice import guard_for_caller
 from ._options import Options, as_hooks
 from ._report import DisconnectReport, observers, reported
-from ._types import App, Receive, Scope, Send
+from ._types import App, Scope
 
 logger: logging.Logger = logging.getLogger("asgi_disconnect")
 
@@ -129,6 +131,9 @@ class DisconnectMiddleware:
         if seconds is not None and seconds <= watch_after:
             self._may_not_be_called = True
         self._is_bounded = self._may_not_be_called or deadline is not None
+        self._http_exchange: type[HTTPExchange] = (
+            BoundedExchange if self._is_bounded else HTTPExchange
+        )
 
     # Any, since each framework has types of its own for these, and ours are none of them.
     async def __call__(self, scope: Any, receive: Any, send: Any) -> Any:
@@ -153,27 +158,28 @@ class DisconnectMiddleware:
         exchange: Exchange
         app = self.app
         if options.on_disconnect or observers:
-            exchange = reported(kind)(options, guard, scope, receive, send)
+            exchange = reported(kind, bounded=self._is_bounded)(
+                options, guard, scope, receive, send
+            )
             exchange.reported_scope = own_scope
         elif kind == "http":
-            exchange = HTTPExchange(options, guard, scope, receive, send)
+            exchange = self._http_exchange(options, guard, scope, receive, send)
         else:
             exchange = WebSocketExchange(options, guard, scope, receive, send)
         disconnect = own_scope[SCOPE_KEY] = Disconnect(exchange)
-        if self._is_bounded and isinstance(exchange, HTTPExchange):
+        if self._is_bounded and isinstance(exchange, BoundedExchange):
             seconds, may_not_be_called = options.seconds, self._may_not_be_called
             if options.deadline is not None:
                 seconds = seconds_for(options.deadline, own_scope)
                 passes_early = seconds is not None and seconds <= options.watch_after
                 may_not_be_called = may_not_be_called or passes_early
-            if seconds is not None:
-                deadline = time.monotonic() + seconds
-                exchange.server_receive = guard.interruptible(
-                    exchange.server_receive, deadline, guard
-                )
+            if seconds is None:
+                exchange.deadline = inf
+            else:
+                exchange.deadline = deadline = monotonic() + seconds
                 disconnect._deadline = deadline  # pyright: ignore[reportPrivateUsage]
             if may_not_be_called:
-                app = functools.partial(_enter, exchange, options, app)
+                app = functools.partial(exchange.enter, app)
         token = current.set(disconnect)
         try:
             return await guard.run(exchange, app, own_scope, options.watch_after)
@@ -183,17 +189,6 @@ class DisconnectMiddleware:
             except ValueError:  # somebody closes the coroutine, in another context
                 pass
             disconnect.end()
-
-
-async def _enter(
-    exchange: HTTPExchange, options: Options, app: App, scope: Scope, receive: Receive, send: Send
-) -> Any:
-    """Call `app`, if the request gets so far."""
-    if not (exchange.is_in_time() and exchange.accept_declared_size()):
-        return None
-    if options.buffer == "whole" and not await exchange.receive_whole():
-        return None
-    return await app(scope, receive, send)
 
 
 def _chosen(only: Callable[[Scope], Any], scope: Scope) -> bool:

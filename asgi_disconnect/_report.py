@@ -12,6 +12,7 @@ import anyio
 
 from ._buffer.pieces import size_of_body
 from ._departure.causes import Cause, Outcome, Phase
+from ._exchange.bounded import BoundedExchange
 from ._exchange.exchange import Exchange
 from ._exchange.http import HTTPExchange
 from ._exchange.limits import Refused
@@ -180,9 +181,15 @@ class ReportedWebSocketExchange(Reported, WebSocketExchange):
     """A WebSocket of which an operator hears if its client leaves before the end."""
 
 
-def reported(kind: Literal["http", "websocket"]) -> type[Reported]:
+class ReportedBoundedExchange(ReportedHTTPExchange, BoundedExchange):
+    """The same, of one that has a deadline, or may be refused before its app is called."""
+
+
+def reported(kind: Literal["http", "websocket"], *, bounded: bool) -> type[Reported]:
     """The class of exchanges for a scope of type `kind`."""
-    return ReportedHTTPExchange if kind == "http" else ReportedWebSocketExchange
+    if kind == "websocket":
+        return ReportedWebSocketExchange
+    return ReportedBoundedExchange if bounded else ReportedHTTPExchange
 
 
 def _size_of(message: Message) -> int:

@@ -5,23 +5,20 @@ Server `receive` -> reader -> body -> the app's `receive`; the app's `send` -> r
 """
 
 import functools
-import time
 from typing import Any
 
 from anyio.lowlevel import checkpoint
 
 from .._departure.causes import Phase
-from .._guards.interruptible import InterruptibleReceive
 from .._guards.protocol import Guard
 from .._options import Options
 from .._types import Message, Receive, Scope, Send
 from .answer import answer
 from .body_watcher import BodyWatcher
-from .deadline import PASSED
 from .exchange import Exchange
 from .headers import announces_body, expects_continue
-from .limits import Refused, check_declared
-from .reader import APP_READS, HELD, IDLE
+from .limits import Refused
+from .reader import HELD, IDLE
 from .response import COMPLETE, NOT_STARTED, TABLE, Response, next_state
 from .servers import is_gunicorns
 from .turns import is_time_for_a_turn
@@ -114,19 +111,6 @@ class HTTPExchange(Exchange):
         """The app is about to send `message`."""
         self.response = next_state(TABLE, self.response, message)
 
-    def accept_declared_size(self) -> bool:
-        """Refuse the request if its ``Content-Length`` alone is too large."""
-        try:
-            check_declared(self.headers, self.options)
-        except Refused as refused:
-            self.refuse(refused)
-            return False
-        return True
-
-    async def receive_whole(self) -> bool:
-        """Read the body before the app is called; false if the client left before its end."""
-        return await self.get_watcher().receive_whole(self)
-
     def refuse(self, refused: Refused) -> bool:
         """Answer in the app's stead, unless it has begun to; nothing that it sends is sent then.
 
@@ -141,58 +125,3 @@ class HTTPExchange(Exchange):
             send_answer = functools.partial(answer, self, refused.status, read_on=read_on)
             self.guard.start(send_answer, finish=True)
         return True
-
-    # The deadline
-
-    @property
-    def _interruptible(self) -> InterruptibleReceive | None:
-        """The server's `receive`, if there is a deadline."""
-        receive = self.server_receive
-        return receive if isinstance(receive, InterruptibleReceive) else None
-
-    @property
-    def has_deadline(self) -> bool:
-        """Whether it may pass."""
-        return self._interruptible is not None
-
-    def due(self) -> None:
-        """It is time to watch, and to look after the deadline: a quick exchange needs neither."""
-        receive = self._interruptible
-        if receive is not None and not (self.over or self.complete):
-            self._set_alarm(receive)
-        super().due()
-
-    def _set_alarm(self, receive: InterruptibleReceive) -> None:
-        seconds = max(0.0, receive.deadline - time.monotonic())
-        self.guard.set_alarm(seconds, self.pass_deadline)
-
-    def pass_deadline(self) -> None:
-        """It has passed: where the response is not complete, there will be none but ours."""
-        departure = self.departure_so_far
-        if self.over or self.complete or (departure is not None and departure.ignored):
-            return
-        if self.disconnect is not None:  # the client has left
-            return
-        app_reads = self.reader in APP_READS
-        if app_reads and self._interruptible is not None:  # no server would wake it
-            self._interruptible.interrupt()
-        to_do = self.refuse(PASSED)
-        if app_reads:
-            self.departure.tell()
-        if to_do:
-            self.guard.start(self.carry_out_departure)
-
-    def is_in_time(self) -> bool:
-        """Refuse the request if its deadline has passed before the app is called.
-
-        Where it passes before the exchange is `due`, if ever it is, this has to be asked.
-        """
-        receive = self._interruptible
-        if receive is None:
-            return True
-        if receive.deadline > time.monotonic():
-            self._set_alarm(receive)
-            return True
-        if self.refuse(PASSED):
-            self.departure.cancelled = True
-        return False

@@ -19,14 +19,12 @@ _OURS: Final = "the deadline has passed"
 
 
 class InterruptibleReceive:
-    """A server's `receive`, in an exchange that has a deadline."""
+    """A server's `receive`, of an exchange that has a deadline and whose app reads."""
 
-    __slots__ = ("deadline", "receive")
+    __slots__ = ("receive",)
 
-    def __init__(self, receive: Receive, deadline: float, guard: object) -> None:
+    def __init__(self, receive: Receive, guard: object) -> None:
         self.receive: Receive = receive
-        self.deadline: float = deadline
-        """When it passes, by `time.monotonic()`; kept here, where it costs least."""
 
     @property
     def __self__(self) -> object:
@@ -77,10 +75,9 @@ class InterruptibleOnAsyncio(InterruptibleReceive):
     _before: int
     """How often that had been cancelled by then."""
 
-    def __init__(self, receive: Receive, deadline: float, guard: Any) -> None:
+    def __init__(self, receive: Receive, guard: Any) -> None:
         # Not by `super()`, which is a call more for each request.
         self.receive = receive
-        self.deadline = deadline
         self._guard: CountsCancellations = guard
         self._ended: asyncio.Event | None = None  # made when a call is interrupted
 
@@ -136,8 +133,8 @@ class InterruptibleOnTrio(InterruptibleReceive):
 
     __slots__ = ("_ended", "_scope")
 
-    def __init__(self, receive: Receive, deadline: float, guard: object) -> None:
-        super().__init__(receive, deadline, guard)
+    def __init__(self, receive: Receive, guard: object) -> None:
+        super().__init__(receive, guard)
         self._scope: anyio.CancelScope | None = None
         self._ended: anyio.Event | None = None
 

@@ -1,6 +1,8 @@
 """The client's side of one HTTP exchange, in a test's hands."""
 
-from .._exchange.http import HTTPExchange
+import math
+
+from .._exchange.bounded import BoundedExchange
 from .._types import Message
 from ._hints import NO_LIFESPAN
 from ._http_server import PlayedHTTPServer
@@ -38,7 +40,7 @@ class Client(Waiting[PlayedHTTPServer]):
         """
         server = self._server
         exchange = server.exchange
-        if isinstance(exchange, HTTPExchange) and exchange.has_deadline:
+        if isinstance(exchange, BoundedExchange) and exchange.deadline < math.inf:
             exchange.pass_deadline()
         elif server.ended:
             raise RuntimeError("the app has ended: there is no deadline any more")

@@ -1,0 +1,92 @@
+"""An HTTP request that may be refused before its app is called, or has a deadline (contract §10).
+
+A quick request only notes when its deadline passes.  The clock that says it is time to watch sets
+the alarm.
+"""
+
+import math
+import time
+from collections.abc import Coroutine
+from typing import Any
+
+from .._guards.interruptible import InterruptibleReceive
+from .._types import App, Message, Receive, Scope, Send
+from .deadline import PASSED
+from .http import HTTPExchange
+from .limits import Refused, check_declared
+from .reader import APP_READS
+
+
+class BoundedExchange(HTTPExchange):
+    """An HTTP exchange with `deadline=`, `max_body_size=` or ``buffer="whole"``."""
+
+    __slots__ = ("deadline",)
+
+    deadline: float
+    """When it passes, by `time.monotonic()`; infinite if there is none.  The middleware sets it."""
+
+    async def enter(self, app: App, scope: Scope, receive: Receive, send: Send) -> Any:
+        """Call `app`, if the request gets so far."""
+        if not (self._is_in_time() and self._accept_declared_size()):
+            return None
+        if self.options.buffer == "whole" and not await self.get_watcher().receive_whole(self):
+            return None
+        return await app(scope, receive, send)
+
+    def _is_in_time(self) -> bool:
+        """Refuse the request if its deadline has passed before the app is called.
+
+        Where it passes before the exchange is `due`, if ever it is, this has to be asked.
+        """
+        if self.deadline > time.monotonic():
+            self._set_alarm()
+            return True
+        if self.refuse(PASSED):
+            self.departure.cancelled = True
+        return False
+
+    def _accept_declared_size(self) -> bool:
+        """Refuse the request if its ``Content-Length`` alone is too large."""
+        try:
+            check_declared(self.headers, self.options)
+        except Refused as refused:
+            self.refuse(refused)
+            return False
+        return True
+
+    def receive(self) -> Coroutine[Any, Any, Message]:
+        """The app's `receive`, which may be waiting in the server's when the deadline passes."""
+        if self.deadline < math.inf and self._interruptible is None:
+            self.server_receive = self.guard.interruptible(self.server_receive, self.guard)
+        return super().receive()
+
+    @property
+    def _interruptible(self) -> InterruptibleReceive | None:
+        receive = self.server_receive
+        return receive if isinstance(receive, InterruptibleReceive) else None
+
+    def due(self) -> None:
+        """It is time to watch, and to look after the deadline."""
+        if not (self.over or self.complete):
+            self._set_alarm()
+        super().due()
+
+    def _set_alarm(self) -> None:
+        if self.deadline < math.inf:
+            self.guard.set_alarm(max(0.0, self.deadline - time.monotonic()), self.pass_deadline)
+
+    def pass_deadline(self) -> None:
+        """It has passed: where the response is not complete, there will be none but ours."""
+        departure = self.departure_so_far
+        if self.over or self.complete or (departure is not None and departure.ignored):
+            return
+        if self.disconnect is not None:  # the client has left
+            return
+        app_reads = self.reader in APP_READS
+        if app_reads and self._interruptible is not None:  # no server would wake it
+            self._interruptible.interrupt()
+        to_do = self.refuse(PASSED)
+        if app_reads:
+            self.departure.tell()
+        if to_do:
+            self.guard.start(self.carry_out_departure)
