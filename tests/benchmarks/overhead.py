@@ -25,7 +25,7 @@ from typing import Any
 
 from contenders import BEFORE, FASTAPI_DISCONNECT, OURS, TASK_GROUP, contenders, ours_before
 from rounds import Interleaved, Timings, ratio, ratio_of_minima
-from scripted import all_at_once, never_suspends, one_by_one, suspends_once, takes_20_ms
+from scripted import all_at_once, never_suspends, one_by_one, reads, suspends_once, takes_20_ms
 
 from asgi_disconnect import DisconnectMiddleware
 
@@ -39,12 +39,14 @@ MOST_FOR_DEADLINE = 0.5
 
 HANDLERS: dict[str, tuple[Any, Any, int]] = {
     "never suspends": (never_suspends, one_by_one, 200),
+    "reads its request": (reads, one_by_one, 200),
     "suspends once": (suspends_once, one_by_one, 200),
     "takes 20 ms, 200 in flight": (takes_20_ms, all_at_once, 200),
 }
 """A handler, how its requests come, and how many of them are a batch."""
 
 QUICK = ("never suspends", "suspends once")
+"""Those to which the limits apply."""
 
 
 def loops() -> dict[str, asyncio.AbstractEventLoop]:

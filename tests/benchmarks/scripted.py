@@ -64,6 +64,12 @@ async def never_suspends(scope: Any, receive: Any, send: Any) -> None:
     await send(BODY)
 
 
+async def reads(scope: Any, receive: Any, send: Any) -> None:
+    await receive()
+    await send(START)
+    await send(BODY)
+
+
 async def suspends_once(scope: Any, receive: Any, send: Any) -> None:
     await asyncio.sleep(0)
     await send(START)
