@@ -14,7 +14,7 @@ __all__ = [
     "current_disconnect",
     "interrupting",
 ]
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 # Tracebacks and reprs name the modules that a user imports from.
 for _name in __all__:

@@ -85,8 +85,9 @@ class DisconnectMiddleware:
         each premature disconnect, after the app has ended.  A sync one is called on the event loop
         and must not block; an async one has `cleanup_timeout` seconds.  If it raises, that is
         logged and harms no request.  If it has a method ``on_end(scope, seconds, complete)``, that
-        is called too, at the end of every guarded exchange: see the guide on monitoring.  Since
-        0.2.
+        is called too, at the end of every guarded exchange; ``on_leave(scope)`` and
+        ``on_stop(scope)`` are called when its client leaves and when the app has ended since: see
+        the guide on monitoring.  These methods since 0.2.
     :raises TypeError: if `app` is not callable or an option is of another type.
     :raises ValueError: if an option is out of its range.
     """

@@ -1,7 +1,8 @@
 """The middleware's options: their defaults, and what they must be."""
 
+import inspect
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from numbers import Real
 from typing import Any, Final, Literal
@@ -38,10 +39,14 @@ class Options:
     on_disconnect: tuple[Callable[[Any], Any], ...] = ()
     disk_quota: DiskQuota = field(init=False, repr=False, compare=False)
     """Made here, since options are what all the exchanges of a middleware share."""
+    leave_hooks: tuple[Callable[[Scope], Any], ...] = field(init=False, repr=False, compare=False)
+    """The `on_leave` methods of those hooks that have one, looked for once."""
+    stop_hooks: tuple[Callable[[Scope], Any], ...] = field(init=False, repr=False, compare=False)
+    """Their `on_stop` methods, likewise."""
     end_hooks: tuple[Callable[[Scope, float, bool], Any], ...] = field(
         init=False, repr=False, compare=False
     )
-    """The `on_end` methods of those hooks that have one, looked for once."""
+    """Their `on_end` methods, likewise."""
     bounds_body: bool = field(init=False, repr=False, compare=False)
     """Whether each piece of a body has to be looked at, before the app gets it."""
 
@@ -53,8 +58,9 @@ class Options:
         _check_number("max_memory", self.max_memory, BYTES, "math.inf never to use the disk")
         _check_number("max_disk", self.max_disk, BYTES, "math.inf for no limit")
         object.__setattr__(self, "disk_quota", DiskQuota(self.max_disk))
-        found = (getattr(hook, "on_end", None) for hook in self.on_disconnect)
-        object.__setattr__(self, "end_hooks", tuple(hook for hook in found if callable(hook)))
+        for name in ("leave", "stop", "end"):
+            methods = _methods(f"on_{name}", self.on_disconnect)
+            object.__setattr__(self, f"{name}_hooks", methods)
         bounds_body = self.max_body_size is not None or self.body_timeout is not None
         object.__setattr__(self, "bounds_body", bounds_body)
         if self.max_body_size is not None:
@@ -73,6 +79,15 @@ class Options:
                 "only must be a callable that takes the scope and says whether to guard the"
                 f" exchange, or None to guard them all, not {self.only!r}"
             )
+
+
+def _methods(name: str, hooks: Iterable[object]) -> tuple[Callable[..., Any], ...]:
+    """The methods called `name` of those hooks that have one."""
+    found = [method for hook in hooks if callable(method := getattr(hook, name, None))]
+    for method in found:
+        if inspect.iscoroutinefunction(method):
+            raise TypeError(f"{name}() of a hook of on_disconnect must be sync, not {method!r}")
+    return tuple(found)
 
 
 def as_hooks(value: Any) -> tuple[Callable[[Any], Any], ...]:

@@ -4,7 +4,7 @@ import functools
 import inspect
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
@@ -125,6 +125,8 @@ class Reported(Exchange):
         is_new = super().depart(cause, told=told)
         if is_new:
             self._left_at, self._phase = now, phase
+            if self.options.leave_hooks and self.reported_scope is not None:
+                _call_methods(self.options.leave_hooks, "on_leave", self.reported_scope)
         return is_new
 
     def close(self, error: BaseException | None = None) -> None:
@@ -138,12 +140,15 @@ class Reported(Exchange):
         scope, self.reported_scope = self.reported_scope, None
         if scope is None:
             return
-        now = time.monotonic()
         departed = self.departure_so_far is not None and self.departure_so_far.cause is not None
+        if departed:
+            _call_methods(self.options.stop_hooks, "on_stop", scope)
+        now = time.monotonic()
         if self.options.end_hooks:
             complete = self.complete and not departed
             ended_at = self._completed_at if complete and self._completed_at is not None else now
-            _call_end_hooks(self.options, scope, ended_at - self._started, complete)
+            taken = ended_at - self._started
+            _call_methods(self.options.end_hooks, "on_end", scope, taken, complete)
         if self.departure_so_far is None or self.departure_so_far.cause is None:
             return
         report = DisconnectReport(
@@ -203,12 +208,12 @@ def _size_of(message: Message) -> int:
     return size_of_body(message)
 
 
-def _call_end_hooks(options: Options, scope: Scope, seconds: float, complete: bool) -> None:
-    for hook in options.end_hooks:
+def _call_methods(methods: Iterable[Callable[..., Any]], name: str, *arguments: object) -> None:
+    for method in methods:
         try:
-            hook(scope, seconds, complete)
+            method(*arguments)
         except Exception:
-            logger.exception("on_end() of a hook of on_disconnect= raised: %r", hook)
+            logger.exception("%s() of a hook of on_disconnect= raised: %r", name, method)
 
 
 async def _call_hooks(report: DisconnectReport, options: Options) -> None:

@@ -174,12 +174,18 @@ class Departure:
         self.overran = told
         self.cancelled = True
         self._cancel_groups_once()
+        guard.start(self._see_whether_it_ends)
         if not await guard.cancel_app(unless=self._is_called_off):
             self.cancelled = self.overran = False
             return
         await anyio.sleep(options.cleanup_timeout)
         self.overran = True
         await guard.cancel_for_good()
+
+    async def _see_whether_it_ends(self) -> None:
+        """A thread or another shield may keep the cancellation from the app for long."""
+        await anyio.sleep(self._options.cleanup_timeout)
+        self.overran = self.cancelled
 
     async def _outlasts_grace(self, exchange: Departing, *, told: bool) -> bool:
         """Give the app its time to end by itself; false if it is not to be cancelled after it."""

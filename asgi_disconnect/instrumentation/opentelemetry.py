@@ -12,6 +12,7 @@ OpenTelemetry's middleware is around ours: add ours as the app's outermost middl
 before the hook is called: the metrics are the same, but there is no event.
 """
 
+from collections.abc import Callable
 from typing import Final
 
 from opentelemetry import metrics, trace
@@ -49,22 +50,34 @@ class OpenTelemetryHook:
       app;
     - ``asgi_disconnect.errors`` (``{error}``), a counter: apps that ended with an error after the
       disconnect, by ``error.type``, the name of its class.  What frameworks raise because the
-      client has left is no error (`instrumentation.errors`).
+      client has left is no error (`instrumentation.errors`);
+    - ``asgi_disconnect.still_running`` (``{request}``), a counter that goes down, too: those whose
+      client has left and whose app has not ended yet (since 0.2).
 
-    Each has the attributes ``asgi_disconnect.outcome``, ``asgi_disconnect.cause``,
-    ``http.request.method`` (``_OTHER`` if it is not a known one) and, if it is known,
-    ``http.route``.  A WebSocket has ``network.protocol.name``, ``websocket``, instead of the method
-    (since 0.2).  The span gets an event, ``asgi_disconnect.abandoned``, with all that the report
-    says, and one for such an error, ``exception``, with its traceback; its status is left unset,
-    since a client that leaves is no error of the server's.  FastAPI's own tracing sees an error
-    there: its span has the status OK (since 0.2).  The span also has the attributes
-    ``asgi_disconnect.cause`` and ``asgi_disconnect.outcome`` (since 0.2).
+    With ``requests=True`` it counts every guarded request (since 0.2):
+
+    - ``asgi_disconnect.guarded_requests`` (``{request}``), a counter: abandoned or not;
+    - ``asgi_disconnect.complete`` (``s``), a histogram: from the start of the exchange to the end
+      of its response, of those alone whose response was complete.
+
+    Each has the attributes ``http.request.method`` (``_OTHER`` if it is not a known one) and, if
+    it is known, ``http.route``.  A WebSocket has ``network.protocol.name``, ``websocket``, instead
+    of the method (since 0.2).  The first four have ``asgi_disconnect.outcome`` and
+    ``asgi_disconnect.cause``, too.
+
+    The span gets an event, ``asgi_disconnect.abandoned``, with all that the report says, and one
+    for such an error, ``exception``, with its traceback; its status is left unset, since a client
+    that leaves is no error of the server's.  FastAPI's own tracing sees an error there: its span
+    has the status OK (since 0.2).  The span also has the attributes ``asgi_disconnect.cause`` and
+    ``asgi_disconnect.outcome`` (since 0.2).
 
     For spans inside of our middleware there is `opentelemetry_sdk.AbandonedSpans`.
 
     Since 0.1.
 
     :param meter_provider: whose meter to use; the global one's by default.
+    :param requests: whether to count all guarded requests, too: some microseconds for each, and on
+        Django another resolution of its path.  Since 0.2.
     :param route: takes the scope, and returns the template of the route that was taken, or None;
         by default, what Starlette, FastAPI, Litestar, Quart and Django say.
     """
@@ -73,9 +86,14 @@ class OpenTelemetryHook:
         self,
         meter_provider: metrics.MeterProvider | None = None,
         *,
+        requests: bool = False,
         route: Route = route_of,
     ) -> None:
+        self.on_end: Callable[[Scope, float, bool], None] | None = None
+        """Called at the end of every guarded exchange, if it is to count them."""
         self._route = route
+        self._running: dict[int, Attributes] = {}
+        """The attributes of those that are still running, by the identities of their scopes."""
         listen_to_quart()
         meter = metrics.get_meter("asgi_disconnect", __version__, meter_provider)
         self._abandoned = meter.create_counter(
@@ -101,16 +119,32 @@ class OpenTelemetryHook:
             explicit_bucket_boundaries_advisory=BUCKETS,
         )
 
+        self._still_running = meter.create_up_down_counter(
+            "asgi_disconnect.still_running",
+            unit="{request}",
+            description="Abandoned requests whose app has not ended yet.",
+        )
+        if requests:
+            self._guarded = meter.create_counter(
+                "asgi_disconnect.guarded_requests",
+                unit="{request}",
+                description="Requests that have ended, abandoned or not.",
+            )
+            self._complete = meter.create_histogram(
+                "asgi_disconnect.complete",
+                unit="s",
+                description="From the start of a request to the end of its complete response.",
+                explicit_bucket_boundaries_advisory=BUCKETS,
+            )
+            self.on_end = self._count
+
     def __call__(self, report: DisconnectReport) -> None:
         """Count `report`, and tell the current span of it."""
         attributes: Attributes = {
             "asgi_disconnect.outcome": report.outcome,
             "asgi_disconnect.cause": report.cause,
-            **_kind_of(report.scope),
+            **self._attributes_of(report.scope),
         }
-        route = self._route(report.scope)
-        if route is not None:
-            attributes["http.route"] = route
         self._abandoned.add(1, attributes)
         self._worked.record(report.seconds_since_start, attributes)
         self._time_to_end.record(report.seconds_to_end, attributes)
@@ -125,6 +159,28 @@ class OpenTelemetryHook:
             elif report.cause in LEFT and report.scope.get(_FASTAPI) is not None:
                 span.set_status(StatusCode.OK)
             span.add_event(EVENT, {**attributes, **_details(report)})
+
+    def on_leave(self, scope: Scope) -> None:
+        """The client has left, and the app is running.  Since 0.2."""
+        attributes = self._running[id(scope)] = self._attributes_of(scope)
+        self._still_running.add(1, attributes)
+
+    def on_stop(self, scope: Scope) -> None:
+        """The app has ended since.  Since 0.2."""
+        attributes = self._running.pop(id(scope), None)
+        if attributes is not None:
+            self._still_running.add(-1, attributes)
+
+    def _count(self, scope: Scope, seconds: float, complete: bool) -> None:
+        attributes = self._attributes_of(scope)
+        self._guarded.add(1, attributes)
+        if complete:
+            self._complete.record(seconds, attributes)
+
+    def _attributes_of(self, scope: Scope) -> Attributes:
+        attributes = _kind_of(scope)
+        route = self._route(scope)
+        return attributes if route is None else {**attributes, "http.route": route}
 
 
 def _kind_of(scope: Scope) -> Attributes:

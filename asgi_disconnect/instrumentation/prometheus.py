@@ -7,7 +7,7 @@
 
 from collections.abc import Callable, Sequence
 
-from prometheus_client import REGISTRY, CollectorRegistry, Counter, Histogram
+from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram
 
 from .._report import DisconnectReport
 from .._types import Scope
@@ -25,7 +25,9 @@ class PrometheusHook:
     - ``asgi_disconnect_time_to_end_seconds``: from the disconnect to the end of the app, likewise;
     - ``asgi_disconnect_errors_total``: apps that ended with an error after the disconnect, by
       `exception`, which is the name of a class, `outcome`, `method` and `route`.  What frameworks
-      raise because the client has left is no error (`instrumentation.errors`).
+      raise because the client has left is no error (`instrumentation.errors`);
+    - ``asgi_disconnect_still_running``, a gauge: those whose client has left and whose app has not
+      ended yet, by `method` and `route` (since 0.2).
 
     With ``requests=True`` it counts every guarded request, so that you can ask for shares, and
     observes how long complete ones take, so that you can reckon what was saved (since 0.2):
@@ -59,6 +61,8 @@ class PrometheusHook:
         self.on_end: Callable[[Scope, float, bool], None] | None = None
         """Called at the end of every guarded exchange, if it is to count them."""
         self._route = route
+        self._running: dict[int, tuple[str, str]] = {}
+        """The labels of those that are still running, by the identities of their scopes."""
         listen_to_quart()
         labels = ("outcome", "method", "route")
         self._abandoned = Counter(
@@ -87,6 +91,13 @@ class PrometheusHook:
             registry=registry,
             buckets=buckets,
         )
+        self._still_running = Gauge(
+            "asgi_disconnect_still_running",
+            "Abandoned requests whose app has not ended yet.",
+            ("method", "route"),
+            registry=registry,
+            multiprocess_mode="livesum",
+        )
         if requests:
             self._guarded = Counter(
                 "asgi_disconnect_guarded_requests",
@@ -105,7 +116,7 @@ class PrometheusHook:
 
     def __call__(self, report: DisconnectReport) -> None:
         """Count `report`."""
-        labels = (report.outcome, method_of(report.scope), self._route(report.scope) or "")
+        labels = (report.outcome, *self._labels_of(report.scope))
         self._abandoned.labels(report.cause, *labels).inc()
         error = error_of(report)
         if error is not None:
@@ -113,8 +124,22 @@ class PrometheusHook:
         self._worked.labels(*labels).observe(report.seconds_since_start)
         self._time_to_end.labels(*labels).observe(report.seconds_to_end)
 
+    def on_leave(self, scope: Scope) -> None:
+        """The client has left, and the app is running.  Since 0.2."""
+        labels = self._running[id(scope)] = self._labels_of(scope)
+        self._still_running.labels(*labels).inc()
+
+    def on_stop(self, scope: Scope) -> None:
+        """The app has ended since.  Since 0.2."""
+        labels = self._running.pop(id(scope), None)
+        if labels is not None:
+            self._still_running.labels(*labels).dec()
+
+    def _labels_of(self, scope: Scope) -> tuple[str, str]:
+        return method_of(scope), self._route(scope) or ""
+
     def _count(self, scope: Scope, seconds: float, complete: bool) -> None:
-        labels = (method_of(scope), self._route(scope) or "")
+        labels = self._labels_of(scope)
         self._guarded.labels(*labels).inc()
         if complete:
             self._complete.labels(*labels).observe(seconds)

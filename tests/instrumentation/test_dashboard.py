@@ -187,6 +187,13 @@ def test_what_does_not_stop(answers: dict[str, Values]) -> None:
     assert seconds[STUBBORN] > seconds[REPORT]
 
 
+def test_what_runs_on_without_its_client(answers: dict[str, Values]) -> None:
+    """A series is there from the first departure on; a scrape comes between two, or does not."""
+    running = answers["What runs on without its client?"]
+    assert set(running) == {REPORT, STUBBORN, FAULTY}
+    assert running[STUBBORN] == 1
+
+
 def test_cleanup_that_fails(answers: dict[str, Values]) -> None:
     assert answers["Does cleanup fail?"] == {f"ValueError {FAULTY}": about(1)}
 
@@ -198,12 +205,15 @@ def test_no_panel_is_without_a_test() -> None:
 
 
 def test_the_queries_of_the_guide_are_those_of_the_dashboard() -> None:
-    """But for one, which is the sum of a panel's lines."""
+    """But for the sum of a panel's lines, and for what is running now."""
     guide = (EXAMPLES.parent / "docs" / "guides" / "monitoring.md").read_text("utf-8")
     queries = re.findall(r"^```promql\n(.*?)\n```$", guide, re.MULTILINE | re.DOTALL)
     known = {panel["targets"][0]["expr"].replace("$__range", "7d") for panel in PANELS}
-    assert len(queries) == 6
-    assert set(queries) - known == {"sum(increase(asgi_disconnect_time_to_end_seconds_sum[7d]))"}
+    assert len(queries) == 7
+    assert set(queries) - known == {
+        "sum(increase(asgi_disconnect_time_to_end_seconds_sum[7d]))",
+        "sum by (method, route) (asgi_disconnect_still_running) > 0",
+    }
 
 
 def test_the_queries_name_metrics_and_labels_that_there_are() -> None:

@@ -209,6 +209,47 @@ async def test_a_span_that_has_ended_is_left_alone(meters: Meters, spans: Spans)
     assert "asgi_disconnect.abandoned_requests" in meters.read()
 
 
+async def test_those_that_run_on_without_their_client_are_counted(meters: Meters) -> None:
+    hook = OpenTelemetryHook(meters.provider, route=template)
+    running: list[int] = []
+
+    def still_running() -> Any:
+        (point,) = meters.read()["asgi_disconnect.still_running"].data.data_points
+        assert point.attributes == {"http.request.method": "GET", "http.route": "/orders/{order}"}
+        return point.value
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        try:
+            await works(scope, receive, send)
+        finally:
+            running.append(still_running())
+
+    await serve(app, hook)
+    assert running == [1]
+    assert still_running() == 0
+
+
+async def test_all_requests_are_counted_if_asked_for(meters: Meters) -> None:
+    hook = OpenTelemetryHook(meters.provider, requests=True, route=template)
+    await serve(answers, hook, leaves=False)
+    await serve(answers, hook, leaves=False)
+    await serve(works, hook)
+    found = meters.read()
+    attributes = {"http.request.method": "GET", "http.route": "/orders/{order}"}
+    (guarded,) = found["asgi_disconnect.guarded_requests"].data.data_points
+    assert (guarded.value, guarded.attributes) == (3, attributes)
+    (complete,) = found["asgi_disconnect.complete"].data.data_points
+    assert (complete.count, complete.attributes) == (2, attributes)
+    assert 0 < complete.sum < 5
+
+
+async def test_all_requests_are_counted_only_if_asked_for(meters: Meters) -> None:
+    hook = OpenTelemetryHook(meters.provider)
+    assert hook.on_end is None
+    await serve(works, hook)
+    assert "asgi_disconnect.guarded_requests" not in meters.read()
+
+
 async def test_without_an_sdk_nothing_happens() -> None:
     await serve(works, OpenTelemetryHook())
 

@@ -1,5 +1,7 @@
 """The hook for Prometheus, read in the format that Prometheus reads."""
 
+from typing import Any
+
 import pytest
 
 from .exchanges import answers, fails, pushes, serve, serve_websocket, streams, works
@@ -118,6 +120,28 @@ async def test_a_method_that_a_client_has_made_up_is_no_websocket() -> None:
     await serve(works, PrometheusHook(registry), method="WEBSOCKET")
     ((labels, _),) = exposed(registry)["asgi_disconnect_abandoned_requests_total"]
     assert labels["method"] == "_OTHER"
+
+
+async def test_those_that_run_on_without_their_client_are_gauged() -> None:
+    registry = CollectorRegistry()
+    hook = PrometheusHook(registry, route=lambda scope: scope.get("template"))
+    running: list[float] = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        scope["template"] = "/orders/{order}"
+        try:
+            await works(scope, receive, send)
+        finally:
+            scope["template"] = "of another"
+            ((labels, value),) = exposed(registry)["asgi_disconnect_still_running"]
+            assert labels == {"method": "GET", "route": "/orders/{order}"}
+            running.append(value)
+
+    await serve(app, hook)
+    await serve(app, hook)
+    assert running == [1, 1]
+    ((_, value),) = exposed(registry)["asgi_disconnect_still_running"]
+    assert value == 0
 
 
 async def test_all_requests_are_counted_only_if_asked_for() -> None:

@@ -198,6 +198,22 @@ async def test_cleanup_that_overruns_is_told() -> None:
     assert (await report_of(server, app, cleanup_timeout=0.01)).outcome == "overran"
 
 
+async def test_what_a_shield_keeps_running_for_too_long_overruns() -> None:
+    """As a thread does, which nobody can cancel."""
+    server = Server(REQUEST)
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        server.leave()
+        with anyio.CancelScope(shield=True):
+            await scope["asgi_disconnect"].wait()
+            await anyio.sleep(0.1)
+        await anyio.sleep_forever()
+
+    assert (await report_of(server, app, cleanup_timeout=0.01)).outcome == "overran"
+    server = Server(REQUEST)
+    assert (await report_of(server, app, cleanup_timeout=10)).outcome == "cancelled"
+
+
 async def test_there_is_no_report_of_a_response_that_was_complete() -> None:
     server = Server(REQUEST)
 
