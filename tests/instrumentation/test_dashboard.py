@@ -258,6 +258,41 @@ def test_it_is_a_dashboard_that_grafana_can_import() -> None:
     assert len(set(identifiers)) == len(identifiers)
 
 
+def test_grafanas_own_types_know_all_that_it_says() -> None:
+    """They are generated from the schema of dashboards, and drop what they do not know."""
+    pytest.importorskip("grafana_foundation_sdk")
+    from grafana_foundation_sdk.cog.encoder import JSONEncoder
+    from grafana_foundation_sdk.cog.plugins import register_default_plugins
+    from grafana_foundation_sdk.models.dashboard import Dashboard
+
+    register_default_plugins()
+
+    def unknown(dashboard: dict[str, Any]) -> list[str]:
+        encoded = JSONEncoder(sort_keys=True).encode(Dashboard.from_json(dashboard))
+        return missing_from(json.loads(encoded), dashboard, "")
+
+    assert unknown(DASHBOARD) == []
+    assert unknown({**DASHBOARD, "refreshes": "1m"}) == [".refreshes"]
+
+
+def missing_from(found: Any, expected: Any, path: str) -> list[str]:
+    """What `expected` says and `found` does not, as paths."""
+    if isinstance(expected, dict) and isinstance(found, dict):
+        paths = []
+        for key, value in expected.items():
+            below = f"{path}.{key}"
+            paths += missing_from(found[key], value, below) if key in found else [below]
+        return paths
+    if isinstance(expected, list) and isinstance(found, list) and len(expected) == len(found):
+        pairs = enumerate(zip(found, expected, strict=True))
+        return [
+            line
+            for index, (one, other) in pairs
+            for line in missing_from(one, other, f"{path}[{index}]")
+        ]
+    return [] if found == expected else [path]
+
+
 def test_no_panel_covers_another() -> None:
     for one, other in itertools.combinations([panel["gridPos"] for panel in PANELS], 2):
         beside = one["x"] + one["w"] <= other["x"] or other["x"] + other["w"] <= one["x"]
