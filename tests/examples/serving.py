@@ -1,5 +1,6 @@
 """An example, started as its first comment says, and a client for it."""
 
+import os
 import re
 import socket
 import subprocess
@@ -23,11 +24,18 @@ HANDSHAKE = {
 """Headers that ask for a WebSocket."""
 
 
+PORT_OPTIONS = {"uvicorn": ("--port", "0"), "hypercorn": ("--bind", "127.0.0.1:0")}
+
+
 @contextmanager
-def served(example: str, folder: Path = EXAMPLES) -> Iterator[httpx.Client]:
-    """``uvicorn --app-dir FOLDER EXAMPLE:app``, on a free port."""
+def served(
+    example: str, folder: Path = EXAMPLES, server_name: str = "uvicorn"
+) -> Iterator[httpx.Client]:
+    """``uvicorn EXAMPLE:app``, on a free port; or another server."""
+    path = os.pathsep.join(filter(None, [str(folder), os.environ.get("PYTHONPATH")]))
     server = subprocess.Popen(
-        [sys.executable, "-m", "uvicorn", "--app-dir", folder, f"{example}:app", "--port", "0"],
+        [sys.executable, "-m", server_name, f"{example}:app", *PORT_OPTIONS[server_name]],
+        env={**os.environ, "PYTHONPATH": path},
         stderr=subprocess.PIPE,
         text=True,
     )
@@ -36,7 +44,7 @@ def served(example: str, folder: Path = EXAMPLES) -> Iterator[httpx.Client]:
         lines = []
         for line in server.stderr:
             lines.append(line)
-            if running := re.search(r"running on (http://\S+)", line):
+            if running := re.search(r"[Rr]unning on (http://\S+)", line):
                 break
         else:
             raise AssertionError("".join(lines))

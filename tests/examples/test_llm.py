@@ -27,8 +27,12 @@ def state(upstream: httpx.Client) -> dict[str, int]:
     return found
 
 
-def test_a_reader_that_leaves_in_the_middle_stops_the_generation(upstream: httpx.Client) -> None:
-    with served("llm") as client:
+@pytest.mark.parametrize("server", ["uvicorn", "hypercorn"])
+def test_a_reader_that_leaves_in_the_middle_stops_the_generation(
+    upstream: httpx.Client, server: str
+) -> None:
+    pytest.importorskip(server)
+    with served("llm", server_name=server) as client:
         with client.stream("GET", "/stream?question=why") as stream:
             pieces = stream.iter_text()
             assert next(pieces).startswith("0 ")
@@ -50,8 +54,10 @@ def test_a_reader_that_stays_has_the_whole_answer(upstream: httpx.Client) -> Non
     assert state(upstream) == {"running": 0, "stopped": 0, "finished": 2, "tokens": 6}
 
 
-def test_a_call_without_a_stream_stops_the_generation(upstream: httpx.Client) -> None:
-    with served("llm") as client:
+@pytest.mark.parametrize("server", ["uvicorn", "hypercorn"])
+def test_a_call_without_a_stream_stops_the_generation(upstream: httpx.Client, server: str) -> None:
+    pytest.importorskip(server)
+    with served("llm", server_name=server) as client:
         with abandoned(client, "/whole?question=why"):
             until(lambda: state(upstream)["tokens"] > 1)
         until(lambda: state(upstream)["running"] == 0)
