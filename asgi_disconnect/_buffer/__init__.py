@@ -1,1 +1,1 @@
-"""What has been read from the server and not yet by the app, in memory and on the disk."""
+"""Buffers what the app has not read yet, in memory and on the disk."""

@@ -1,13 +1,13 @@
-"""What has been read from the server and not yet by the app: first in, first out, bounded in bytes.
+"""Buffers what the app has not read of a body yet: first in, first out, bounded in bytes.
 
-Contract §2.  Up to `max_memory` bytes are kept in memory, their overhead included; what exceeds it
-goes to a spool on disk, so that reading, and with it watching, goes on.  Where the disk has no room
-one message stays in memory beyond the bound, and the reader must wait.  The app gets the very
-messages that the server gave, until there are so many that small ones are joined.
+Contract §2.  Up to `max_memory` bytes, overhead included, stay in memory; the rest goes to a spool
+on disk, so that reading, and with it watching, goes on.  If the disk has no room, one message stays
+in memory beyond the bound, and the reader must wait.  The app gets the server's own message
+objects, until there are so many that small ones are joined.
 
-The queue has three kinds of entries: a message; a block, in which small pieces are joined; and the
-number of the bytes that are in the spool.  The last message of a body stays a message of its own
-when its bytes are not kept with it, so that the end comes once and last.
+The queue has three kinds of entries: a message; a block, in which small pieces are joined; and a
+number of bytes that are in the spool.  The end of a body stays a message of its own even if its
+bytes are kept elsewhere, so that it comes once and last.
 """
 
 from collections.abc import Callable
@@ -24,7 +24,7 @@ _SMALL: Final = 4096
 
 
 class _Spilled:
-    """So many bytes are in the spool."""
+    """Stands for `size` bytes that are in the spool."""
 
     __slots__ = ("size",)
 
@@ -40,16 +40,16 @@ class Body:
     def __init__(self, max_memory: float) -> None:
         max_memory = max(max_memory, _LEAST_MEMORY)
         self._block_size = int(min(65536, max_memory // 4))
-        # Room for a block is always free at either end: for what is on its way to the disk, since
-        # writing single bytes there would cost a thread's work each, and for what comes from it.
+        # There is always room for a block at either end: for what comes from the disk, and for what
+        # goes there, because each write costs a thread's work.
         self._room = max_memory - 2 * (self._block_size + OVERHEAD) - OVERHEAD
-        # A list, not a deque, which takes 760 bytes for a watched request whose body nobody reads;
-        # `max_memory` keeps it short, so that taking the first is cheap.
+        # A deque would take 760 bytes even for a watched request whose body nobody reads.
+        # `max_memory` keeps the list short, so taking the first is cheap.
         self._entries: list[Message | bytearray | _Spilled] = []
         self._overflow: Overflow | None = None
         self.memory: int = 0
-        """Bytes that are held in memory, overhead included: never more than `max_memory`, as far
-        as messages can be joined and stored, and one message beyond where they cannot."""
+        """Bytes held in memory, overhead included: at most `max_memory`, or one message beyond it
+        where messages cannot be joined or stored."""
 
     def __bool__(self) -> bool:
         """Whether anything is unread."""
@@ -61,7 +61,7 @@ class Body:
         """Keep `message`; false if there is no room, and you must await `spill()` instead."""
         body = plain_body_of(message)
         entries = self._entries
-        if body is None:  # cannot be joined or stored: handed over as it is
+        if body is None:  # cannot be joined or stored: the app gets it as it is
             entries.append(message)
             self.memory += cost_of(message)
             return True
@@ -116,7 +116,7 @@ class Body:
     async def spill(self, message: Message, quota: DiskQuota) -> bool:
         """Move `message`, and the block before it, to the disk.
 
-        False if the disk has no room or fails: `message` is in memory then, beyond `max_memory`,
+        False if the disk has no room or fails: then `message` stays in memory, beyond `max_memory`,
         and you must await `wait_for_room()` before you read more.
         """
         if self._overflow is None:
@@ -164,9 +164,9 @@ class Body:
     async def wait_for_room(
         self, message: Message, call_threadsafe: Callable[[Any], object]
     ) -> None:
-        """Return when there is room for `message`, which `spill()` has left in memory.
+        """Return when there is room for `message`, which `spill()` left in memory.
 
-        The app has read so much then, or others have given back so much of the disk.
+        By then the app has read enough, or others have given back enough of the disk.
         """
         overflow = self._overflow
         assert overflow is not None
@@ -174,7 +174,7 @@ class Body:
             await overflow.wait_for_room(size_of_body(message) + self._block_size, call_threadsafe)
             if self.memory > self._room:
                 last = self._entries.pop()
-                assert last is message  # had it been read, so had all before it
+                assert last is message  # the app reads it last
                 self.memory -= cost_of(message)
                 if await self.spill(message, overflow.quota):
                     return
@@ -184,10 +184,10 @@ class Body:
             overflow.wake_waiter()
 
     async def load(self) -> None:
-        """Bring the next bytes from the disk, if that is where they are.
+        """Load the next bytes, if they are on the disk.
 
-        Cancelled at any point, it leaves everything in its place.  Raises `OSError` if the bytes
-        cannot be read; nothing is unread then, and nothing will be.
+        A cancelled call leaves everything in its place.  Raises `OSError` if the bytes cannot be
+        read, and discards all that is unread, for good.
         """
         overflow = self._overflow
         if overflow is None:
@@ -210,11 +210,11 @@ class Body:
 
     @property
     def spooled(self) -> bool:
-        """Whether something has been on the disk, whose spool must be closed."""
+        """Whether the spool has been used and must be closed."""
         return self._overflow is not None and self._overflow.spool.used
 
     async def aclose(self) -> None:
-        """Forget all that is unread, and give the disk's space back."""
+        """Discard what is unread, and give its disk space back."""
         if self._overflow is None:
             self._entries.clear()
             return
@@ -228,7 +228,7 @@ class Body:
             raise
 
     def close(self) -> None:
-        """Do the same where nothing can be awaited, which may block for a moment."""
+        """Do the same without awaiting, which may block for a moment."""
         if self._overflow is None:
             self._entries.clear()
             return

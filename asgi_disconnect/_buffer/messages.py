@@ -1,7 +1,7 @@
 """The unread messages of one WebSocket: first in, first out, bounded in bytes (contract §9).
 
-Each is handed over as the very object that the server gave: nothing is joined, and nothing goes to
-the disk.  If there is no room for more, the reader has to wait for the app.
+The app gets the server's own objects: nothing is joined, and nothing goes to the disk.  If there is
+no room for more, the reader waits for the app.
 """
 
 import sys
@@ -16,16 +16,16 @@ _EMPTY_TEXT: Final = sys.getsizeof("")
 
 
 class Messages:
-    """The messages that have been read and not yet taken."""
+    """The messages that the app has not taken yet."""
 
     __slots__ = ("_entries", "_has_room", "_max_memory", "memory")
 
     def __init__(self, max_memory: float) -> None:
         self._max_memory = max_memory
-        self._entries: list[Message] = []  # not a deque, which is larger while it is short
+        self._entries: list[Message] = []  # a short deque is larger
         self._has_room: anyio.Event | None = None
         self.memory: int = 0
-        """Bytes that are held, overhead included: `max_memory`, and one message beyond, at most."""
+        """Bytes held, overhead included: at most `max_memory` and one message beyond."""
 
     def __bool__(self) -> bool:
         """Whether anything is unread."""
@@ -46,7 +46,7 @@ class Messages:
         return message
 
     async def wait_for_room(self) -> None:
-        """Return when the app has taken so much that there is room for another message."""
+        """Return when the app has made room for another message."""
         self._has_room = anyio.Event()
         await self._has_room.wait()
         self._has_room = None

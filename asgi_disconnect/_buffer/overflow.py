@@ -1,4 +1,4 @@
-"""What a body has beside its entries once there is no room for more in memory (contract §2)."""
+"""What a body needs besides its entries once memory is full (contract §2)."""
 
 import functools
 from collections.abc import Callable
@@ -11,7 +11,7 @@ from .spool import Spool
 
 
 class Overflow:
-    """The spool, who works on it, and who waits for room."""
+    """The spool, the lock on it, and the wait for room."""
 
     __slots__ = ("_has_room", "closed", "disk_fails", "lock", "quota", "spool")
 
@@ -21,7 +21,7 @@ class Overflow:
         self.lock: anyio.Lock = anyio.Lock()
         """Hold it while you use the spool."""
         self.disk_fails: bool = False
-        """The last that was to be stored could not be."""
+        """The latest attempt to store something failed."""
         self.closed: bool = False
         """Nothing is kept any more."""
         self._has_room: anyio.Event | None = None
@@ -30,7 +30,7 @@ class Overflow:
         """Return when there may be room for `size` bytes, in memory or on the disk."""
         self._has_room = event = anyio.Event()
         kept = None
-        if not self.disk_fails:  # where it fails, its room is of no use
+        if not self.disk_fails:  # room on a failing disk is of no use
             wake = functools.partial(call_threadsafe, event.set)
             kept = self.spool.call_when_free(size, wake)
         await event.wait()

@@ -1,11 +1,11 @@
-"""The pieces in which a request's body comes: what they bring, and what they cost.  No I/O."""
+"""The pieces of a request's body: what they bring, and what they cost.  No I/O."""
 
 from typing import Any, Final
 
 from .._types import Message
 
 OVERHEAD: Final = 512
-"""What a message costs beside its body, in bytes: a dict of three, a bytes object, the allocator's
+"""The bytes that a message costs besides its body: a dict of three, a bytes object, the allocator's
 rounding (CPython 3.10 to 3.13: 300 to 400)."""
 
 _PLAIN_KEYS: Final = frozenset({"type", "body", "more_body"})
@@ -28,7 +28,7 @@ def plain_body_of(message: Message) -> Bytes:
 
 
 def size_of(body: Bytes) -> int:
-    """How many bytes those are."""
+    """How many bytes `body` has."""
     return body.nbytes if isinstance(body, memoryview) else len(body)
 
 

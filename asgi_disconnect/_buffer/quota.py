@@ -1,7 +1,7 @@
-"""The room on the disk that all the exchanges of one middleware share (contract §2: `max_disk`).
+"""The disk space that all exchanges of one middleware share (contract §2: `max_disk`).
 
-Exchanges may run in several event loops, and what they give back comes from the threads that work
-on the files, so all of it works from any thread.
+Exchanges may run in several event loops, and threads that work on the files give space back, so all
+of this is thread-safe.
 """
 
 import logging
@@ -15,7 +15,7 @@ logger: logging.Logger = logging.getLogger("asgi_disconnect")
 
 
 class Waiter:
-    """Is told once that there may be room, as long as its owner keeps it."""
+    """Woken once when there may be room, as long as its owner keeps it."""
 
     __slots__ = ("__weakref__", "needed", "wake")
 
@@ -25,11 +25,10 @@ class Waiter:
 
 
 class DiskQuota:
-    """So many bytes of disk, from which each exchange takes and to which it gives back.
+    """The bytes of disk that exchanges take and give back.
 
-    No exchange may hold more than it leaves free.  So a single one gets half of the disk at most,
-    of `n` that take all they can each gets an `n+1`-th, and there is always something left for the
-    next.
+    No exchange may hold more than it leaves free.  So one alone gets at most half, `n` that take
+    all they can get an `n+1`-th each, and there is always something left for the next.
     """
 
     __slots__ = ("_failed", "_given_back", "_lock", "_used", "_waiting", "limit")
@@ -37,8 +36,8 @@ class DiskQuota:
     def __init__(self, limit: float) -> None:
         self.limit: Final = limit
         self._used: int = 0
-        # A file that nobody has closed is given back by the garbage collector, which may run
-        # while this very thread holds the lock: so giving back must not need it.
+        # The garbage collector gives back a file that nobody closed.  It may run while this very
+        # thread holds the lock, so giving back must not need the lock.
         self._given_back: deque[int] = deque()
         self._lock = threading.Lock()
         self._waiting: WeakSet[Waiter] = WeakSet()
@@ -46,13 +45,13 @@ class DiskQuota:
 
     @property
     def used(self) -> int:
-        """Bytes that have been taken and not given back."""
+        """Bytes taken and not given back."""
         with self._lock:
             self._count_given_back()
             return self._used
 
     def take(self, size: int, held: int) -> bool:
-        """Take `size` bytes, beyond the `held` that the exchange has; false if there is no room."""
+        """Take `size` bytes for an exchange that holds `held`; false if there is no room."""
         with self._lock:
             self._count_given_back()
             if held + size > self.limit - self._used - size:
@@ -61,11 +60,11 @@ class DiskQuota:
             return True
 
     def give_back(self, size: int) -> None:
-        """Give back bytes that `take()` has given, once the disk has them again."""
+        """Give back bytes from `take()`, once they are free on the disk."""
         self._given_back.append(size)
 
     def call_when_free(self, size: int, held: int, function: Callable[[], object]) -> Waiter:
-        """Have `function` called once `take()` may succeed, in whatever thread makes it so."""
+        """Have `function` called, in any thread, once `take()` may succeed."""
         waiter = Waiter(held + 2 * size, function)
         with self._lock:
             self._waiting.add(waiter)
@@ -73,7 +72,7 @@ class DiskQuota:
         return waiter
 
     def wake_waiters(self) -> None:
-        """Tell those for whom there may be room by now; not from a finalizer."""
+        """Wake those for whom there may be room now.  Do not call this from a finalizer."""
         with self._lock:
             self._count_given_back()
             free = self.limit - self._used
@@ -83,12 +82,12 @@ class DiskQuota:
             waiter.wake()
 
     def report_failure(self, error: OSError) -> None:
-        """Log that the disk fails: once, however many exchanges need it."""
+        """Log that the disk fails, once for all exchanges."""
         with self._lock:
             failed, self._failed = self._failed, True
         if not failed:
             logger.error(
-                "no place to keep requests' bodies: they are read ahead no further than memory"
+                "cannot store request bodies on disk, so they are read ahead only as far as memory"
                 " allows: %s",
                 error,
             )

@@ -1,11 +1,10 @@
 """A temporary file that is written at one end and read at the other, without blocking the loop.
 
-Contract §2.  The file is `tempfile.TemporaryFile`'s: without a name from the start where the
-platform allows, so that nothing is left of it however the process ends, and readable by its owner
-alone.  It is never larger than what has been taken of the quota for it.
+Contract §2.  The file comes from `tempfile.TemporaryFile`: it has no name where the platform allows
+that, so that nothing is left however the process ends, and only its owner can read it.  It never
+grows beyond what has been taken of the quota.
 
-The space of what has been read is used again once all has been read, not before: a file can be cut
-off at its end only.
+Space is reused once everything has been read, not before: a file can only be truncated at its end.
 """
 
 import contextlib
@@ -21,12 +20,12 @@ from .quota import DiskQuota, Waiter
 _threads: Final = Threads("asgi_disconnect._buffer.spool", 8)
 
 _WORTH_A_THREAD: Final = 1 << 20
-"""From so many bytes on, a file that has been read to its end is cut off at once.  What is smaller
-waits for the next `put()`, which does it anyway, or for the end."""
+"""A file of at least this many bytes is truncated as soon as it has been read to its end.  A
+smaller one waits for the next `put()`, which does it anyway, or for the end."""
 
 
 class _Storage:
-    """The file, and what it has of the quota: what must be given back, whatever happens."""
+    """The file and its share of the quota, which must be given back whatever happens."""
 
     __slots__ = ("file", "held", "quota")
 
@@ -43,7 +42,7 @@ class _Storage:
 
 
 class Spool:
-    """Bytes on disk, first in, first out.  One call at a time but for `close()`."""
+    """Bytes on disk, first in, first out.  One call at a time, except `close()`."""
 
     __slots__ = (
         "__weakref__",
@@ -58,19 +57,19 @@ class Spool:
 
     def __init__(self, quota: DiskQuota) -> None:
         self._storage = _Storage(quota)
-        # Of a loop that is dropped, or a coroutine that is closed, nobody closes the spool.
+        # Nobody closes the spool when the loop is dropped or the coroutine closed.
         self._release = weakref.finalize(self, self._storage.release)
         self._release.atexit = False
         self._position: int = 0
         self._end: int = 0
         self._writes: int = 0
         self._closed = False
-        # A call that is cancelled leaves its thread at work, and the file has but one position.
+        # A cancelled call leaves its thread at work, and the file has only one position.
         self._working = threading.Lock()
 
     @property
     def used(self) -> bool:
-        """Whether there is anything to be given back."""
+        """Whether there is anything to give back."""
         return self._storage.held > 0 or self._storage.file is not None
 
     def take(self, size: int) -> bool:
@@ -91,23 +90,23 @@ class Spool:
         return self._end + size - self._storage.held
 
     async def put(self, pieces: Sequence[Any]) -> int:
-        """Add the bytes of `pieces`, for which room has been taken; return how many they are.
+        """Add the bytes of `pieces`, for which you took room; return how many they are.
 
-        Raises `OSError` if there is no place for a file, no room in it, or no permission; nothing
-        has been added then.
+        Raises `OSError`, and adds nothing, if there is no place, no room or no permission for a
+        file.
         """
         written = await _threads.run(self._write, self._end, pieces)
         self._end += written
         return written
 
     async def get(self, size: int) -> bytes:
-        """Take the oldest `size` bytes; cancelled, it takes none.
+        """Take the oldest `size` bytes; a cancelled call takes none.
 
         Raises `OSError` if they cannot be read.
         """
         data = await _threads.run(self._read, self._position, size)
         self._position += size
-        if self._position == self._end:  # read to the end: the space is used again
+        if self._position == self._end:  # read to the end: reuse the space
             self._position = self._end = 0
         return data
 
@@ -122,7 +121,7 @@ class Spool:
         await _threads.run(self.close)
 
     def close(self) -> None:
-        """Do the same where nothing can be awaited, or in a thread."""
+        """Do the same without awaiting, also from a thread."""
         with self._working:
             self._closed = True
             self._release()
@@ -136,7 +135,7 @@ class Spool:
                 raise OSError("the spool is closed")
             file = self._storage.file
             if file is None:
-                # Without a buffer, in which would stay what the disk did not take.
+                # Unbuffered: a buffer would keep what the disk did not take.
                 file = tempfile.TemporaryFile(prefix="asgi_disconnect-", buffering=0)  # noqa: SIM115
                 self._storage.file = file
             self._writes += 1
@@ -165,7 +164,7 @@ class Spool:
 
     def _cut_off(self, writes: int, held: int) -> None:
         with self._working:
-            # A call that was cancelled may come late: the next write has cut it off then.
+            # A cancelled call may come late, when the next write has done this already.
             if self._writes == writes and not self._closed:
                 assert self._storage.file is not None
                 with contextlib.suppress(OSError):
@@ -175,7 +174,7 @@ class Spool:
 
 
 def _write_whole(file: IO[bytes], piece: Any) -> int:
-    """Write all of `piece`: without a buffer the operating system may take a part only."""
+    """Write all of `piece`: an unbuffered write may take only a part."""
     with memoryview(piece) as view, view.cast("B") as left:
         written = 0
         while written < len(left):

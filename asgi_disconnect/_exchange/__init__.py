@@ -1,1 +1,1 @@
-"""The way of messages between the server and the app."""
+"""Passes messages between the server and the app."""

@@ -1,4 +1,4 @@
-"""Sends a small response in the app's stead, where an exchange cannot go on (contract §2)."""
+"""Sends a small response for the app when an exchange cannot go on (contract §2)."""
 
 import contextlib
 from typing import Final
@@ -11,11 +11,11 @@ from .exchange import Exchange
 from .reader import Reader
 
 ANSWER_TIMEOUT: Final = 10.0
-"""Seconds for a response of ours to leave: to a client that does not read, it never may."""
+"""Seconds to send such a response: a client that does not read would hold it up for ever."""
 
 
 async def answer(exchange: Exchange, status: int, *, read_on: bool) -> None:
-    """Send the response with `status`; with `read_on`, read meanwhile, for nobody."""
+    """Send a response with `status`; with `read_on`, read the request meanwhile and discard it."""
     http_version = exchange.scope.get("http_version", "1.1")
     with anyio.move_on_after(ANSWER_TIMEOUT):
         async with anyio.create_task_group() as tasks:
@@ -28,7 +28,7 @@ async def answer(exchange: Exchange, status: int, *, read_on: bool) -> None:
 
 
 async def _read_on(exchange: Exchange) -> None:
-    """Hypercorn ends no response whose request is unread in its queue."""
+    """Hypercorn does not end a response while its queue holds unread parts of the request."""
     while exchange.reader is Reader.WATCHER_LATE:
         await exchange.get_watcher().wait_for_news()
     with contextlib.suppress(Exception):

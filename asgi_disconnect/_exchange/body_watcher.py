@@ -16,7 +16,7 @@ _SMALL: Final = 2048
 
 
 class BodyWatcher(Watcher):
-    """The reading ahead of one request, in memory and on the disk."""
+    """Reads one request's body ahead, into memory and onto the disk."""
 
     __slots__ = ("received",)
 
@@ -26,9 +26,9 @@ class BodyWatcher(Watcher):
         """Bytes of the body that the watcher has read."""
 
     async def receive_whole(self, exchange: Exchange) -> bool:
-        """Read the whole body ahead of the app, or as much of it as there is room for.
+        """Read the whole body ahead of the app, or as much as there is room for.
 
-        False if the client left before its end.
+        False if the client left before the end.
         """
         exchange.start_watching()
         while not exchange.request_complete and exchange.reader is WATCHER:
@@ -36,7 +36,7 @@ class BodyWatcher(Watcher):
         return exchange.request_complete or exchange.disconnect is None
 
     def next_message(self, exchange: Exchange) -> Awaitable[Message]:
-        """Read one message from the server, in time where there is a bound."""
+        """Read one message from the server, within `body_timeout` if there is one."""
         if exchange.request_complete or exchange.options.body_timeout is None:
             return exchange.server_receive()
         return receive_in_time(exchange.server_receive, exchange.options)
@@ -47,7 +47,7 @@ class BodyWatcher(Watcher):
             self.received += size_of_body(message)
             check_received(self.received, exchange.options)
         if self.unread is None and _is_all_of_a_small_body(message):
-            self.unread = [message]  # mostly nobody reads it, and a `Body` would be four times that
+            self.unread = [message]  # seldom read, and a `Body` is four times as large
             return True
         return self._get_body(exchange).append(message)
 
@@ -62,11 +62,11 @@ class BodyWatcher(Watcher):
         return body
 
     async def make_room(self, message: Message, exchange: Exchange) -> None:
-        """Keep `message` on the disk, or beyond the bound; then wait until there is room."""
+        """Move `message` to the disk; if that has no room, keep it beyond the bound and wait."""
         unread = self._get_body(exchange)
         if await unread.spill(message, exchange.options.disk_quota):
             return
-        # Where the body is complete, only the disconnect is to come.
+        # After the body, only the disconnect can come.
         if exchange.request_complete or is_end_of_body(message):
             return
         paused = self.pause(exchange)
@@ -77,7 +77,7 @@ class BodyWatcher(Watcher):
             exchange.reader = TABLE[exchange.reader][Event.ROOM]
 
     async def load(self, exchange: Exchange) -> None:
-        """Bring the next bytes from the disk."""
+        """Load the next bytes from the disk."""
         try:
             await self._get_body(exchange).load()
         except OSError as error:
@@ -85,7 +85,7 @@ class BodyWatcher(Watcher):
                 exchange.guard.start(exchange.carry_out_departure)
 
     def close(self, guard: Guard) -> None:
-        """The exchange is over: what is on the disk is deleted."""
+        """The exchange is over: delete what is on the disk."""
         super().close(guard)
         unread = self.unread
         if isinstance(unread, Body) and unread.spooled:
@@ -95,5 +95,5 @@ class BodyWatcher(Watcher):
 
 
 def _is_all_of_a_small_body(message: Message) -> bool:
-    """Whether `message`, the first that is unread, is small and the last."""
+    """Whether `message`, the first unread one, is small and ends the body."""
     return is_end_of_body(message) and size_of_body(message) <= _SMALL

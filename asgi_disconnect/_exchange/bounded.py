@@ -1,7 +1,6 @@
-"""An HTTP request that may be refused before its app is called, or has a deadline (contract §10).
+"""An HTTP request that has a deadline, or may be refused before its app is called (contract §10).
 
-A quick request only notes when its deadline passes.  The clock that says it is time to watch sets
-the alarm.
+A quick request only notes its deadline.  The alarm is set when it is time to watch.
 """
 
 import math
@@ -23,10 +22,10 @@ class BoundedExchange(HTTPExchange):
     __slots__ = ("deadline",)
 
     deadline: float
-    """When it passes, by `time.monotonic()`; infinite if there is none.  The middleware sets it."""
+    """When it passes, by `time.monotonic()`; infinite without one.  The middleware sets it."""
 
     async def enter(self, app: App, scope: Scope, receive: Receive, send: Send) -> Any:
-        """Call `app`, if the request gets so far."""
+        """Call `app`, unless the request is refused first."""
         if not (self._is_in_time() and self._accept_declared_size()):
             return None
         if self.options.buffer == "whole" and not await self.get_watcher().receive_whole(self):
@@ -36,7 +35,7 @@ class BoundedExchange(HTTPExchange):
     def _is_in_time(self) -> bool:
         """Refuse the request if its deadline has passed before the app is called.
 
-        Where it passes before the exchange is `due`, if ever it is, this has to be asked.
+        Ask this if the deadline may pass before the exchange is `due`.
         """
         if self.deadline > time.monotonic():
             self._set_alarm()
@@ -76,7 +75,7 @@ class BoundedExchange(HTTPExchange):
             self.guard.set_alarm(max(0.0, self.deadline - time.monotonic()), self.pass_deadline)
 
     def pass_deadline(self) -> None:
-        """It has passed: where the response is not complete, there will be none but ours."""
+        """The deadline has passed: refuse the request, unless its response is complete."""
         departure = self.departure_so_far
         if self.over or self.complete or (departure is not None and departure.ignored):
             return

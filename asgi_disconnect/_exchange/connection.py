@@ -1,6 +1,6 @@
-"""Where a WebSocket connection stands, told from the messages that the app sends.  No I/O.
+"""Tracks where a WebSocket connection stands, by the messages that the app sends.  No I/O.
 
-Contract §9.  ``TABLE`` is read as that of `response`.  The types are those of the ASGI WebSocket
+Contract §9.  ``TABLE`` has the form of `response`'s.  The types are those of the ASGI WebSocket
 specification 2.5, "Accept", "Close", and of its extension "WebSocket Denial Response".
 """
 
@@ -11,7 +11,7 @@ from .response import Table
 
 
 class Connection(enum.IntEnum):
-    """A connection's states, in the order in which they come."""
+    """A connection's states, in order."""
 
     CONNECTING = 0
     ACCEPTED = 1

@@ -1,4 +1,4 @@
-"""How long an exchange may take, as `deadline=` says it (contract §10)."""
+"""How long `deadline=` lets an exchange take (contract §10)."""
 
 import inspect
 import logging
@@ -18,18 +18,20 @@ PASSED: Final = Refused(refusal.GATEWAY_TIMEOUT, "deadline")
 
 
 def seconds_for(deadline: Callable[[Scope], Any], scope: Scope) -> float | None:
-    """The seconds that the exchange of `scope` has; None for any number."""
+    """The seconds that `deadline` gives the exchange of `scope`; None for no limit."""
     try:
         seconds = deadline(scope)
     except Exception:
-        logger.exception("deadline= raised for %s; the exchange has none", _name_of(scope))
+        logger.exception(
+            "deadline= raised for %s; the request runs without a deadline", _name_of(scope)
+        )
         return None
     if seconds is None:
         return None
     if isinstance(seconds, bool) or not isinstance(seconds, Real) or math.isnan(seconds):
         logger.error(
-            "deadline= returned %r for %s, neither a number of seconds nor None; the exchange has"
-            " none",
+            "deadline= returned %r for %s, not a number of seconds or None; the request runs"
+            " without a deadline",
             *(seconds, _name_of(scope)),
         )
         if inspect.iscoroutine(seconds):

@@ -1,8 +1,8 @@
-"""One exchange, as far as HTTP and WebSockets are alike: the way of its messages.
+"""What HTTP and WebSocket exchanges share: how their messages pass.
 
-While nothing watches, the app's `receive()` goes straight to the server's, which is what makes a
-quick exchange cheap; from the moment that the watcher runs, the app is served from what the watcher
-has read (contract §2).  A quick exchange makes neither a `Watcher` nor a `Departure`.
+Until the watcher runs, the app's `receive()` goes straight to the server's, which keeps a quick
+exchange cheap.  From then on the app gets what the watcher has read (contract §2).  A quick
+exchange makes neither a `Watcher` nor a `Departure`.
 """
 
 import functools
@@ -29,7 +29,7 @@ _creating = threading.Lock()
 
 
 class Exchange:
-    """What passes between the server and the app: no `ABC`, whose instances take longer to make."""
+    """What passes between the server and the app.  Not an `ABC`, which is slower to instantiate."""
 
     disconnect_type: ClassVar[str]
     """The type of the message that says that the client has left."""
@@ -55,14 +55,14 @@ class Exchange:
     ) -> None:
         self.options: Options = options
         self.guard: Guard = guard
-        self.scope: Scope = scope  # the server's: the app's refers to us
+        self.scope: Scope = scope  # the server's; the app's copy refers to us
         self.server_receive: Receive = receive
         self.server_send: Send = send
         self.reader: Reader = IDLE
         """Who reads the server's `receive`."""
         self.watcher: ReadAhead[Exchange] | None = None
         self.departure_so_far: Departure | None = None
-        """The client's departure, if it has happened or anybody has asked for it."""
+        """The client's departure, once it has happened or somebody has asked for it."""
         self.disconnect: Message | None = None
         """What the app is given once the client has left."""
         self.latest_turn: float = 0.0
@@ -85,17 +85,17 @@ class Exchange:
 
     @property
     def abandoned(self) -> bool:
-        """What the app raises is not the server's to hear of."""
+        """Whether what the app raises is kept from the server."""
         return self.departure_so_far is not None and self.departure_so_far.abandoned
 
     @property
     def listens(self) -> bool:
-        """A call of the app's `receive()` waits, be it for what is on the disk before the end."""
+        """Whether a call of the app's `receive()` waits, if only for bytes from the disk."""
         return self.watcher is not None and self.watcher.waiting > 0
 
     @property
     def departure(self) -> Departure:
-        """The client's departure, which may not have happened.  From any thread."""
+        """The client's departure, which may not have happened yet.  Thread-safe."""
         if self.departure_so_far is None:
             with _creating:
                 if self.departure_so_far is None:
@@ -116,7 +116,7 @@ class Exchange:
     async def send_after_departure(self, message: Message, departure: Departure) -> None:
         """The app's `send`, once the client has left."""
         if departure.drops:
-            # An app that does nothing but send is reached here, and does not block the loop.
+            # Here an app that only sends can be cancelled, and gives the loop a turn.
             await self.guard.checkpoint()
             return
         self.note_sent(message)
@@ -136,7 +136,7 @@ class Exchange:
         raise NotImplementedError
 
     def refuse(self, refused: Refused) -> bool:
-        """Answer in the app's stead: where a message cannot be accepted."""
+        """Answer for the app, because a message cannot be accepted."""
         raise refused
 
     async def receive(self) -> Message:
@@ -145,7 +145,7 @@ class Exchange:
             unread = await self.get_watcher().receive(self)
             if unread is not None:
                 return unread
-        # Nothing is unread, and nobody reads: the app does, by this call.
+        # Nothing is unread and nobody reads, so the app itself does.
         self.has_asked = True
         self.reader = TABLE[self.reader][_ASKED]
         try:
@@ -163,11 +163,11 @@ class Exchange:
         return message
 
     def must_be_watched(self) -> bool:
-        """Whether what the app asks for is the watcher's to read, and not the app's."""
+        """Whether the watcher has to read what the app asks for."""
         return False
 
     def end_read(self, error: BaseException | None = None) -> bool:
-        """A call of the server's `receive` has ended; true if that is since we interrupted it."""
+        """A call of the server's `receive` has ended; true if it did because we interrupted it."""
         self.reader = TABLE[self.reader][_DONE]
         if self.reader is BETWEEN:
             self.guard.call_soon(self._watch_unless_app_has_asked)
@@ -191,7 +191,7 @@ class Exchange:
             self.start_watching()
 
     def must_wait_for_app(self) -> bool:
-        """Whether nothing may be read ahead before the app has read something by itself."""
+        """Whether the app has to read something before anything may be read ahead."""
         raise NotImplementedError
 
     def start_watching(self) -> None:
@@ -201,14 +201,14 @@ class Exchange:
             self.guard.start(functools.partial(self.get_watcher().watch, self), eager=True)
 
     def leave(self, disconnect: Message, cause: Cause, *, told: bool = False) -> None:
-        """Latch the client's departure, and do to the app what it asks for, in a task."""
+        """Latch the client's departure, and carry it out in a task."""
         if self.latch(disconnect, cause, told=told):
             self.guard.start(self.carry_out_departure)
 
     def latch(self, disconnect: Message, cause: Cause, *, told: bool = False) -> bool:
-        """The client has left: uvicorn and granian say so again and again, the others once.
+        """The client has left.  uvicorn and granian say so again and again, the others once.
 
-        True if that is premature, and the caller must carry out the departure.
+        True if that is premature and you must carry out the departure.
         """
         if self.disconnect is not None:
             return False
@@ -220,7 +220,7 @@ class Exchange:
         return premature
 
     def depart(self, cause: Cause, *, told: bool = False) -> bool:
-        """Note why the client has left; true if that is premature, and was not known before."""
+        """Note why the client has left; true if that is premature and news."""
         if self.complete:
             return False
         if self.departure.cause is None:
@@ -231,11 +231,11 @@ class Exchange:
         return False
 
     async def carry_out_departure(self) -> None:
-        """Do to the app what its client's departure asks for."""
+        """Tell or cancel the app, as the departure decides."""
         await self.departure.carry_out(self)
 
     def close(self, error: BaseException | None = None) -> None:
-        """The app has ended; with `error`, whose traceback refers to us, unless we cancelled it."""
+        """The app has ended, with `error` unless we cancelled it; its traceback refers to us."""
         self.over = True
         if self.reader is not IDLE:
             self.reader = TABLE[self.reader][Event.CLOSE]
@@ -245,6 +245,6 @@ class Exchange:
             self.watcher.close(self.guard)
 
     def closed(self) -> None:
-        """The watcher has ended.  What the app left behind talks to the server as if unguarded."""
+        """The watcher has ended.  Tasks left behind by the app now talk straight to the server."""
         if self.reader in WATCHER_READS:
             self.end_read()

@@ -12,16 +12,16 @@ from typing import Any, Final
 from .._types import Scope
 
 PLAIN: Final[tuple[type, ...]] = (list, tuple)
-"""What headers can be read twice in, and what a pair of them is."""
+"""Types of headers, and of their pairs, that can be read twice."""
 _DIGITS: Final = sys.int_info.str_digits_check_threshold
-"""So many digits `int()` reads whatever its limit is set to."""
+"""`int()` reads this many digits whatever its limit is set to."""
 
 
 def make_readable(scope: Scope) -> bool:
     """Replace headers that cannot be read twice by a list of pairs; true if that was needed.
 
-    `scope` is our copy.  Servers give lists of tuples or lists throughout, which are left as they
-    are: looking at the first of them tells, and costs less than a pass.
+    `scope` is our copy.  Servers give lists of tuples or lists, which stay as they are: a look at
+    the first pair is enough, and cheaper than a pass.
     """
     headers: Any = scope.get("headers", ())
     if type(headers) in PLAIN and (not headers or type(headers[0]) in PLAIN):

@@ -1,7 +1,7 @@
 """One HTTP request and its response.
 
 Server `receive` -> reader -> body -> the app's `receive`; the app's `send` -> response -> server
-`send`.  What a disconnect does is decided in `_departure`; this is where the two states meet.
+`send`.  `_departure` decides what a disconnect does; here the two states meet.
 """
 
 import functools
@@ -34,7 +34,7 @@ class HTTPExchange(Exchange):
     def __init__(
         self, options: Options, guard: Guard, scope: Scope, receive: Receive, send: Send
     ) -> None:
-        # Not by `super()`, which is a call more for each request.
+        # Without `super()`, which would cost each request a call.
         self.options = options
         self.guard = guard
         self.scope = scope
@@ -74,8 +74,8 @@ class HTTPExchange(Exchange):
         return watcher
 
     def must_be_watched(self) -> bool:
-        """Whether what the app asks for is the watcher's to read, and not the app's."""
-        if self.over:  # a task that the app has left behind asks
+        """Whether the watcher has to read what the app asks for."""
+        if self.over:  # asked by a task that the app left behind
             return False
         if self.request_complete:
             return self._server_is_gunicorn()
@@ -85,7 +85,7 @@ class HTTPExchange(Exchange):
         return is_gunicorns(self.server_receive)
 
     def must_wait_for_app(self) -> bool:
-        """Whether the app has to read first: it is the reading that sends ``100 Continue``."""
+        """Whether the app has to read first: reading makes a server send ``100 Continue``."""
         untouched = self.reader is HELD or (self.reader is IDLE and not self.has_asked)
         return untouched and expects_continue(self.headers)
 
@@ -100,8 +100,8 @@ class HTTPExchange(Exchange):
         try:
             await self.server_send(message)
         except OSError:
-            # This tells the app.  A call of its that is inside the server's `receive` cannot be
-            # woken from here, but the server knows as well as we do.
+            # The error tells the app.  We cannot wake a call that waits in the server's `receive`,
+            # but the server can.
             self.leave({"type": "http.disconnect"}, "send_error", told=True)
             raise
         if response is not COMPLETE and message.get("more_body") and is_time_for_a_turn(self):
@@ -112,14 +112,14 @@ class HTTPExchange(Exchange):
         self.response = next_state(TABLE, self.response, message)
 
     def refuse(self, refused: Refused) -> bool:
-        """Answer in the app's stead, unless it has begun to; nothing that it sends is sent then.
+        """Answer for the app, unless it has begun to; what it sends from now on is dropped.
 
-        True if that is premature, and the caller must carry out the departure.
+        True if that is premature and you must carry out the departure.
         """
         if not self.latch({"type": "http.disconnect"}, refused.cause):
             return False
         if self.response is NOT_STARTED:
-            # A client that waits to be asked for the body is not asked for it now.
+            # Reading would ask a client that expects ``100 Continue`` for its body.
             received = self.watcher is not None and self.get_watcher().received
             read_on = bool(received) or not expects_continue(self.headers)
             send_answer = functools.partial(answer, self, refused.status, read_on=read_on)

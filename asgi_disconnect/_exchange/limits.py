@@ -16,7 +16,7 @@ logger: logging.Logger = logging.getLogger("asgi_disconnect")
 
 
 class Refused(Exception):
-    """The exchange cannot go on: with this status, if the response has not started."""
+    """The exchange cannot go on; answered with `status` if the response has not started."""
 
     def __init__(self, status: int, cause: Cause) -> None:
         super().__init__(status, cause)
@@ -46,6 +46,6 @@ async def receive_in_time(receive: Receive, options: Options) -> Message:
 
 
 def lost(error: OSError) -> Refused:
-    """What to say when bytes that were stored cannot be read back."""
-    logger.error("a request's body was stored and cannot be read back: %s", error)
+    """The refusal for stored bytes that cannot be read back, which is logged."""
+    logger.error("a stored request body cannot be read back: %s", error)
     return Refused(refusal.SERVICE_UNAVAILABLE, "no_storage")

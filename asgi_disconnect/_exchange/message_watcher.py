@@ -8,12 +8,12 @@ from .watcher import Watcher
 
 
 class MessageWatcher(Watcher):
-    """The reading ahead of one WebSocket, in memory."""
+    """Reads one WebSocket's messages ahead, into memory."""
 
     __slots__ = ()
 
     def keep(self, message: Message, exchange: Exchange) -> bool:
-        """Keep `message`; false if that was the last for which there is room."""
+        """Keep `message`; false if there is no room for another."""
         return self._get_messages(exchange).append(message)
 
     def _get_messages(self, exchange: Exchange) -> Messages:
@@ -33,4 +33,4 @@ class MessageWatcher(Watcher):
             exchange.reader = TABLE[exchange.reader][Event.ROOM]
 
     async def load(self, exchange: Exchange) -> None:
-        """Nothing is elsewhere."""
+        """All messages are in memory already."""

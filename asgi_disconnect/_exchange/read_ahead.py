@@ -1,4 +1,4 @@
-"""What an exchange has to know of its watcher, which in its turn knows the exchange."""
+"""What an exchange knows of its watcher: a protocol, because `watcher` imports `exchange`."""
 
 from typing import Protocol, TypeVar
 
@@ -9,7 +9,7 @@ Exchange = TypeVar("Exchange", contravariant=True)
 
 
 class ReadAhead(Protocol[Exchange]):
-    """What is read ahead of the app: a `Watcher`.  It does not refer to its exchange."""
+    """A `Watcher`, which reads ahead of the app.  It holds no reference to its exchange."""
 
     @property
     def waiting(self) -> int:
@@ -17,16 +17,16 @@ class ReadAhead(Protocol[Exchange]):
         ...
 
     async def receive(self, exchange: Exchange) -> Message | None:
-        """The app's next message; None if the app has to read it from the server by itself."""
+        """The app's next message; None if the app has to read it from the server itself."""
 
     async def watch(self, exchange: Exchange) -> None:
         """Read ahead of the app until the client has left."""
 
     async def wait_for_news(self) -> None:
-        """Return when a message has come, or what else changes what there is to read."""
+        """Return when there may be something new to read."""
 
     def wake_waiters(self) -> None:
-        """Have all who wait look again."""
+        """Make every waiting call look again."""
 
     def close(self, guard: Guard) -> None:
         """The exchange is over."""

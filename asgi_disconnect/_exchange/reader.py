@@ -1,16 +1,15 @@
 """Who reads the server's `receive`.  No I/O.
 
 Contract §2: at most one call of the server's `receive` is under way at any time, the app's own or
-the watcher's, and none that nobody needs.  ``TABLE`` is the whole of it; a pair that it does not
+the watcher's, and none that nobody needs.  ``TABLE`` is the whole of it: a pair that it does not
 name cannot happen.
 
-A request that is over before `watch_after` never leaves IDLE but for its own reads.  When watching
-is due, an app that is inside `receive()` already does what a watcher would, so the watcher waits
-for that call to end (APP_THEN_WATCHER), and a tick longer (BETWEEN): an app that does nothing but
-read is its own watch, at half the cost.  A watcher that has no room for more pauses (PAUSED) until
-the app has read, which is served all the while from what there is.  A request with ``Expect:
-100-continue`` waits for the app's first call (HELD), since it is the reading that makes a server
-send ``100 Continue``.
+A request that ends before `watch_after` leaves IDLE only for its own reads.  If the app is inside
+`receive()` when watching is due, that call does what a watcher would.  So the watcher waits for it
+to end (APP_THEN_WATCHER), and a tick longer (BETWEEN): an app that only reads watches for itself,
+at half the cost.  A watcher without room for more pauses (PAUSED) until the app has read some of
+what is buffered.  A request with ``Expect: 100-continue`` waits for the app's first call (HELD),
+because reading makes a server send ``100 Continue``.
 """
 
 import enum
@@ -38,11 +37,11 @@ class Reader(enum.IntEnum):
     WATCHER_ENDS = 7
     """The watcher, for the last time: the exchange is over."""
     WATCHER_LATE = 8
-    """The watcher, for the last time: the client has left, and its call does not know yet."""
+    """The watcher, for the last time: the client has left, but this call does not know yet."""
     FAILED = 9
     """Nobody: the server's `receive` raised under the watcher."""
     GONE = 10
-    """Nobody: the client has left, and that is all there is to hear."""
+    """Nobody: the client has left, and nothing more will come."""
 
 
 class Event(enum.IntEnum):
@@ -54,7 +53,7 @@ class Event(enum.IntEnum):
     """The app's own call ended: with a message, an error, or a cancellation.  So did the watcher's
     last."""
     DUE = 2
-    """It is time to watch, or what the app asks for is the watcher's to read."""
+    """It is time to watch, or the watcher has to read what the app asks for."""
     DUE_LATER = 3
     """It is time to watch, once the app has asked for the body."""
     FULL = 4
@@ -62,7 +61,7 @@ class Event(enum.IntEnum):
     ROOM = 5
     """It has room again."""
     SURPLUS = 6
-    """The watcher was given something else than a disconnect after the body's end."""
+    """After the body's end, the watcher was given something other than a disconnect."""
     FAILURE = 7
     """The server's `receive` raised under the watcher."""
     DISCONNECT = 8
@@ -120,14 +119,14 @@ TABLE: Final[dict[Reader, dict[Event, Reader]]] = {
         Event.FULL: Reader.PAUSED,
         Event.SURPLUS: Reader.IDLE,
         Event.FAILURE: Reader.FAILED,
-        Event.DONE: Reader.IDLE,  # somebody else ended it, the end of the loop for one
+        Event.DONE: Reader.IDLE,  # something else ended it, such as the end of the loop
         Event.DISCONNECT: Reader.WATCHER_LATE,
         Event.CLOSE: Reader.WATCHER_ENDS,
     },
     Reader.PAUSED: {
         Event.DUE: Reader.PAUSED,
         Event.ROOM: Reader.WATCHER,
-        Event.DISCONNECT: Reader.GONE,  # the server's `send` said so, or what was stored is lost
+        Event.DISCONNECT: Reader.GONE,  # the server's `send` said so, or stored bytes are lost
         Event.CLOSE: Reader.WATCHER_ENDS,
     },
     Reader.WATCHER_ENDS: {

@@ -13,7 +13,7 @@ _TEXTS = {
     CONTENT_TOO_LARGE: b"The request body is too large.\n",
     REQUEST_TIMEOUT: b"The request body did not arrive in time.\n",
     SERVICE_UNAVAILABLE: b"The request cannot be handled at present.\n",
-    GATEWAY_TIMEOUT: b"The response did not become ready in time.\n",
+    GATEWAY_TIMEOUT: b"The response was not ready in time.\n",
 }
 
 

@@ -1,10 +1,10 @@
-"""Where a response stands, told from the messages that the app sends.  No I/O.
+"""Tracks where a response stands, by the messages that the app sends.  No I/O.
 
-Contract §3.  ``TABLE`` is the whole of it: in a state, a message of a type reads one of its own
-flags and moves to one state if that flag is false or missing, to another if it is true.  What the
-table does not name (`http.response.push`, `early_hint`, `debug`, a type of tomorrow's) changes
-nothing.  The types and flags are those of the ASGI HTTP specification 2.5, "Response Start",
-"Response Body", and of its extensions "Zero Copy Send", "Path Send" and "HTTP Trailers".
+Contract §3.  ``TABLE`` is the whole of it: for each state and message type, it names a flag of the
+message, the next state if that flag is false or missing, and the next state if it is true.
+Anything else (`http.response.push`, `early_hint`, `debug`, future types) changes nothing.  The
+types and flags are those of the ASGI HTTP specification 2.5, "Response Start", "Response Body", and
+of its extensions "Zero Copy Send", "Path Send" and "HTTP Trailers".
 """
 
 import enum
@@ -13,7 +13,7 @@ from typing import Any, Final, TypeVar
 
 
 class Response(enum.IntEnum):
-    """A response's states, in the order in which they come."""
+    """A response's states, in order."""
 
     NOT_STARTED = 0
     STARTED = 1

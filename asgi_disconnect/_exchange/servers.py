@@ -1,13 +1,13 @@
-"""What is peculiar to one server, and must be known here."""
+"""Quirks of single servers that we have to know."""
 
 from .._types import Receive
 
 
 def is_gunicorns(receive: Receive) -> bool:
-    """Whether `receive` is that of gunicorn's ASGI worker (25 to 27 at least).
+    """Whether `receive` belongs to gunicorn's ASGI worker (25 to 27 at least).
 
-    It takes a call that is cancelled after the body's end, as the calls of an app that polls are,
-    for the end of the connection, and tells every later call that the client has left.
+    After the body's end, it takes a cancelled call (an app that polls makes those) for the end of
+    the connection, and answers every later call with a disconnect.
     """
     owner: object = getattr(receive, "__self__", None)
     return str(getattr(owner, "__module__", "")).startswith("gunicorn.")

@@ -1,22 +1,22 @@
-"""An app that streams without ever waiting gives the loop a turn (contract §3)."""
+"""Gives the loop a turn while an app streams without ever waiting (contract §3)."""
 
 import time
 from typing import Final, Protocol
 
 TURN_AFTER: Final = 0.01
-"""Seconds after which it does."""
+"""Seconds of streaming after which the loop gets a turn."""
 
 
 class Streaming(Protocol):
-    """An exchange whose app sends one message after the other."""
+    """An exchange whose app sends message after message."""
 
     latest_turn: float
 
 
 def is_time_for_a_turn(exchange: Streaming) -> bool:
-    """Whether others have to run before the app goes on: a server's `send` seldom waits.
+    """Whether other tasks must run before the app goes on: a server's `send` seldom waits.
 
-    Else an endless stream would keep its client's departure, and all other requests, waiting.
+    Otherwise an endless stream would hold up its own client's departure, and all other requests.
     """
     now = time.monotonic()
     if now - exchange.latest_turn < TURN_AFTER:

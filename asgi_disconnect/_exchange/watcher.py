@@ -1,8 +1,8 @@
-"""Reads the server's `receive` ahead of the app, so that the client is seen to leave.
+"""Reads the server's `receive` ahead of the app, to notice when the client leaves.
 
-Contract §2.  A watcher is made when watching begins, or when a call of the app's `receive()` has to
-wait for what another call brings.  It holds what has been read and not yet taken, and the app's
-`receive()` is served from that.  Who reads, the watcher or the app itself, is a state in `reader`.
+Contract §2.  A watcher is made when watching begins, or when one call of the app's `receive()` has
+to wait for another.  It buffers what it reads until the app's `receive()` takes it.  `reader`
+tracks who reads, the watcher or the app itself.
 """
 
 from abc import ABC, abstractmethod
@@ -20,7 +20,7 @@ from .reader import BETWEEN, FAILED, HELD, IDLE, TABLE, WATCHER, WATCHER_READS, 
 
 
 class Unread(Protocol):
-    """What has been read and not yet taken: first in, first out."""
+    """What the app has not taken yet: first in, first out."""
 
     def __bool__(self) -> bool: ...
 
@@ -29,7 +29,7 @@ class Unread(Protocol):
 
 
 class Watcher(ABC):
-    """The reading ahead of one exchange."""
+    """Reads ahead for one exchange."""
 
     __slots__ = ("_failure", "_news", "unread", "waiting")
 
@@ -41,7 +41,7 @@ class Watcher(ABC):
         """How many calls of the app's `receive()` wait."""
 
     async def receive(self, exchange: Exchange) -> Message | None:
-        """The app's next message; None if the app has to read it from the server by itself."""
+        """The app's next message; None if the app has to read it from the server itself."""
         while True:
             if self.unread:
                 message = self.unread.pop()
@@ -57,7 +57,7 @@ class Watcher(ABC):
             if reader is IDLE or reader is BETWEEN or reader is HELD:
                 if not exchange.must_be_watched():
                     return None
-                exchange.start_watching()  # which may have read already
+                exchange.start_watching()  # which may read at once
                 continue
             elif exchange.disconnect is not None:
                 # No checkpoint: code that polls inside a cancelled scope must see it.
@@ -67,7 +67,7 @@ class Watcher(ABC):
             elif reader is FAILED:
                 assert self._failure is not None
                 raise self._failure
-            # Another call of the app's or the watcher reads: wait for what it brings.
+            # The watcher, or another call of the app's, is reading: wait for it.
             self.waiting += 1
             try:
                 await self.wait_for_news()
@@ -77,7 +77,7 @@ class Watcher(ABC):
     async def watch(self, exchange: Exchange) -> None:
         """Read ahead of the app until the client has left.
 
-        One coroutine, and nothing made before there is something to keep: ten thousand exchanges
+        One coroutine, which makes nothing until there is something to keep: ten thousand exchanges
         may be in here at once.
         """
         premature = False
@@ -87,20 +87,20 @@ class Watcher(ABC):
                 if message.get("type") == exchange.disconnect_type:
                     premature = exchange.latch(message, "disconnect")
                     break
-                if exchange.disconnect is not None:  # since this call began
+                if exchange.disconnect is not None:  # it left during this call
                     continue
                 app_lags = bool(self.unread)
                 if not self.keep(message, exchange):
                     await self.make_room(message, exchange)
                 if exchange.request_complete:
-                    # There is nothing to wait for but the disconnect.  A test double that answers
-                    # every call at once must not be read for ever.
+                    # Only the disconnect can come now.  A test double that answers every call at
+                    # once must not be read for ever.
                     exchange.reader = TABLE[exchange.reader][Event.SURPLUS]
                     self.wake_waiters()
                     break  # at once: the next tick may start a watcher anew
                 exchange.request_complete = is_end_of_body(message)
                 self.wake_waiters()
-                if app_lags:  # or has not had its turn: the same for one that never ends the body
+                if app_lags:  # let it run, even if the server never waits
                     await checkpoint()
         except Refused as refused:
             premature = exchange.refuse(refused)
@@ -113,7 +113,7 @@ class Watcher(ABC):
             if exchange.reader is FAILED:
                 self._failure = error
             self.wake_waiters()
-            if isinstance(error, (KeyboardInterrupt, SystemExit)):  # the loop's to hear of
+            if isinstance(error, (KeyboardInterrupt, SystemExit)):  # for the loop
                 raise
         if exchange.reader is Reader.WATCHER_LATE:
             exchange.end_read()
@@ -126,7 +126,7 @@ class Watcher(ABC):
 
     @abstractmethod
     def keep(self, message: Message, exchange: Exchange) -> bool:
-        """Keep `message` for the app; false if `make_room()` has to be awaited for it."""
+        """Keep `message` for the app; false if you must await `make_room()` for it."""
 
     @abstractmethod
     async def make_room(self, message: Message, exchange: Exchange) -> None:
@@ -134,22 +134,22 @@ class Watcher(ABC):
 
     @abstractmethod
     async def load(self, exchange: Exchange) -> None:
-        """Bring what is unread to where it can be taken."""
+        """Load what is unread, so that it can be taken."""
 
     def pause(self, exchange: Exchange) -> bool:
-        """Stop reading for want of room; false if there is nothing left to read anyway."""
+        """Stop reading until there is room; false if nothing is left to read anyway."""
         exchange.reader = TABLE[exchange.reader][Event.FULL]
         self.wake_waiters()
         return exchange.reader is Reader.PAUSED
 
     async def wait_for_news(self) -> None:
-        """Return when a message has come, or what else changes what there is to read."""
+        """Return when there may be something new to read."""
         if self._news is None:
             self._news = anyio.Event()
         await self._news.wait()
 
     def wake_waiters(self) -> None:
-        """Have all who wait look again."""
+        """Make every waiting call look again."""
         if self._news is not None:
             self._news.set()
             self._news = None
@@ -165,7 +165,7 @@ def is_end_of_body(message: Message) -> bool:
 
 
 def _is_end(error: BaseException, exchange: Exchange) -> bool:
-    """Whether `error` is not the server's: the exchange is over, or the loop shut down."""
+    """Whether `error` says that the exchange or the loop has ended, and is not the server's."""
     if isinstance(error, Exception):
         return False
     if exchange.reader is Reader.WATCHER_ENDS or isinstance(error, GeneratorExit):

@@ -1,9 +1,8 @@
 """One WebSocket (contract §9).
 
 Server `receive` -> reader -> messages -> the app's `receive`; the app's `send` -> connection ->
-server `send`.  What is different from HTTP: nothing is read before the app has read
-``websocket.connect``, the messages stay what they are, and the app has `grace` seconds whether it
-listens or not.
+server `send`.  Unlike HTTP, nothing is read before the app has read ``websocket.connect``, messages
+are never joined, and the app has `grace` seconds whether it listens or not.
 """
 
 from typing import Final
@@ -85,7 +84,7 @@ class WebSocketExchange(Exchange):
         try:
             await self.server_send(message)
         except OSError:
-            # What the client sent before it left can still be read, and the disconnect after it.
+            # The app can still read what the client sent before it left, then the disconnect.
             premature = self.depart("send_error")
             self.departure.send_failed = True
             if premature:

@@ -64,7 +64,7 @@ def test_a_server_without_a_place_reads_no_further_than_memory_allows_and_loses_
     sending.start()
     # The memory is full then: what comes now is read no further.
     (complaint,) = server.wait_for_complaints()
-    assert complaint.startswith("ERROR asgi_disconnect: no place to keep requests' bodies")
+    assert complaint.startswith("ERROR asgi_disconnect: cannot store request bodies on disk")
     unread = Upload(server, "unread", 64 * MIB)
     unread.send(MIB)
     server.wait(unread.key, "working")
