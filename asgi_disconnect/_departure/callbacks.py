@@ -1,6 +1,6 @@
-"""How the callback of a disconnect is called: in time, and in one of a number of threads.
+"""Calls a disconnect's callback, within a time limit and in one of a fixed number of threads.
 
-Contract §6 and, of callbacks that hang, §7.
+Contract §6, and §7 for callbacks that hang.
 """
 
 import inspect
@@ -24,10 +24,10 @@ _threads: Final = AbandonableThreads("asgi_disconnect._departure.callbacks", 40)
 async def call_in_time(
     callback: Callback, patience: float, call_threadsafe: CallThreadsafe
 ) -> None:
-    """Call `callback`, and wait for it for `patience` seconds; if it raises, log that.
+    """Call `callback` and wait up to `patience` seconds for it; if it raises, log that.
 
-    A plain one waits for a thread in this time.  If there is none until then, as when others hang
-    in all of them, it is not called, and that is logged.
+    In this time a plain callback also waits for a thread.  If others hang in all of them, it is not
+    called, and that is logged.
     """
     plain, place = not inspect.iscoroutinefunction(callback), None
     try:
@@ -42,9 +42,9 @@ async def call_in_time(
                 await result
         if limit.cancelled_caught and plain and not (place and place.begun):
             logger.error(
-                "a callback of a disconnect was not called: in %g s none of the %d threads for"
-                " callbacks was free; do others hang? %r",
+                "a disconnect callback was not called: in %g s none of the %d threads for callbacks"
+                " was free; do other callbacks hang? %r",
                 *(patience, _threads.count, callback),
             )
     except Exception:
-        logger.exception("a callback of a disconnect raised: %r", callback)
+        logger.exception("a disconnect callback raised: %r", callback)

@@ -1,4 +1,4 @@
-"""Why an exchange cannot be completed, and what became of its app: words of the contract (§7)."""
+"""Names why an exchange cannot be completed, and what became of its app (contract §7)."""
 
 from typing import Final, Literal
 
@@ -7,9 +7,9 @@ Cause = Literal[
 ]
 """Why the exchange cannot be completed.
 
-The client has left, because the server's `receive` said so or its `send` raised; or the body cannot
-be received, because it is too large, does not arrive, or was stored and cannot be read back; or the
-deadline has passed.
+The client has left (the server's `receive` said so, or its `send` raised); or the body cannot be
+received (it is too large, does not arrive, or cannot be read back from the disk); or the deadline
+has passed.
 """
 
 Outcome = Literal["told", "cancelled", "overran", "ignored", "finished"]
@@ -19,10 +19,10 @@ Phase = Literal["receiving", "processing", "responding", "connected"]
 """What a departure interrupts: receiving the body, processing, the response; or a WebSocket."""
 
 BY_REFUSAL: Final = frozenset({"body_too_large", "body_timeout", "no_storage", "deadline"})
-"""The causes for which we answer in the app's stead."""
+"""The causes for which we answer for the app."""
 
 SEND_ERROR_GRACE: Final = 1.0
-"""Seconds that an app has, of its `grace`, once the server's `send` has raised.
+"""Seconds of its `grace` that an app has once the server's `send` has raised.
 
-It is told by that, and most apps let the error pass and end.  One that goes on does not listen.
+The error tells the app, and most apps let it pass and end.  One that goes on does not listen.
 """

@@ -1,8 +1,8 @@
-"""What becomes of the app when its client leaves: told first, then cancelled.
+"""Decides what becomes of the app when its client leaves: told first, then cancelled.
 
-Contract §4, and the only place that decides it.  Django, Quart and streaming responses listen for
-the disconnect and clean up when they are told, which they do not when they are cancelled from
-outside; so an app that listens gets `grace` seconds, and one that does not is cancelled at once.
+Contract §4; nothing else decides it.  Django, Quart and streaming responses listen for the
+disconnect, and clean up when they are told, but not when they are cancelled from outside.  So an
+app that listens gets `grace` seconds, and one that does not is cancelled at once.
 """
 
 import functools
@@ -22,7 +22,7 @@ from .interruption import Interruption
 
 
 class Departing(Protocol):
-    """What to know of an exchange whose client has left."""
+    """An exchange whose client has left."""
 
     @property
     def complete(self) -> bool:
@@ -31,7 +31,7 @@ class Departing(Protocol):
 
     @property
     def listens(self) -> bool:
-        """The app waits for messages, and comes to the disconnect when it has read the others."""
+        """The app waits in `receive()`, and gets the disconnect after the messages before it."""
         ...
 
 
@@ -59,44 +59,43 @@ class Departure:
     def __init__(self, options: Options, guard: Guard | None) -> None:
         self._options = options
         self._guard = guard  # None once the app has ended
-        self._lock = threading.Lock()  # what a handle may do from any thread
+        self._lock = threading.Lock()  # handles work from any thread
         self._callbacks: dict[object, tuple[Context, Callback]] = {}
         self._critical = 0
         self.interruptions: list[Interruption] = []  # what a critical block waits for
         self._not_critical: anyio.Event | None = None
         self._happened: anyio.Event | None = None
         self.cause: Cause | None = None
-        """Why the response will not be completed, once that is so."""
+        """Why the response will not be completed; None as long as it may be."""
         self.told: bool = False
         """The app has been given the disconnect."""
         self.ignored: bool = False
-        """The app is not to be cancelled."""
+        """The app must not be cancelled."""
         self.sending: int = 0
-        """How many messages sent since wait in the server, as they do for ever on some."""
+        """How many later messages wait in the server's `send`, as they do for ever on some."""
         self.send_failed: bool = False
         """The server's `send` has raised, which tells the app too."""
         self.cancelled: bool = False
-        """We have cancelled the app."""
         self.overran: bool = False
-        """The app has not ended in the time that it was given."""
+        """The app has not ended in time."""
 
     @property
     def drops(self) -> bool:
-        """What the app sends is dropped: some servers would block it for ever (hypercorn's h2)."""
+        """Whether to drop what the app sends: some servers block it for ever (hypercorn's h2)."""
         return self.cancelled or self.cause in BY_REFUSAL
 
     @property
     def interrupts(self) -> bool:
-        """Nobody holds back what interrupts the app's work."""
+        """Whether the app's work may be interrupted."""
         return self._options.cancel and not (self.ignored or self._critical)
 
     @property
     def abandoned(self) -> bool:
-        """What the app raises is because it was cancelled, or told to stop.
+        """Whether the app raises because it was cancelled or told to stop.
 
-        Frameworks answer that with a response of their own, so one that was completed does not
-        matter.  But what an app raises because the server's `send` raised is the server's to catch
-        (ASGI HTTP specification, "Disconnected Client").
+        Even with a complete response: frameworks answer such errors with one of their own.  But
+        errors of the server's `send` are for the server to catch (ASGI HTTP specification,
+        "Disconnected Client").
         """
         told = self.told and self.cause == "disconnect"
         return self.drops or (told and self._options.cancel and not self.ignored)
@@ -117,7 +116,7 @@ class Departure:
         with self._lock:
             self.cause = cause
             callbacks, self._callbacks = self._callbacks, {}
-        self._cancel_groups_once()  # before anybody hears of it, and cancels a group
+        self._cancel_groups_once()  # before somebody hears of it and cancels a group
         self.told = told
         if self._happened is not None:
             self._happened.set()
@@ -142,28 +141,28 @@ class Departure:
         return False  # see `WebSocketDeparture`
 
     def close(self) -> None:
-        """The app has ended: what has not been called will not be."""
+        """The app has ended: callbacks are not called any more."""
         with self._lock:
             self._callbacks.clear()
             self._guard = None
 
     async def carry_out(self, exchange: Departing) -> None:
-        """Cancel the app once its time is up; is itself cancelled when the app ends before."""
+        """Cancel the app when its time is up; this is itself cancelled if the app ends first."""
         options, guard = self._options, self._guard
         if guard is None or not options.cancel:
             return
-        # A call of `receive()` that waits takes a tick to return, and the response may end in this
-        # very tick: neither must be cancelled.  Two, since trio runs a tick's tasks in any order.
+        # A waiting `receive()` takes a tick to return, and the response may end in this very tick:
+        # neither may be cancelled.  Two ticks, because trio runs a tick's tasks in any order.
         await checkpoint()
         await checkpoint()
-        # Nor one about to listen: Django, cancelled then, loses its view and `request_finished`.
+        # Nor an app about to listen: Django would lose its view and `request_finished`.
         await guard.app_waits()
         told = self.told or exchange.listens
         if not await self._outlasts_grace(exchange, told=told):
             return
         await self._critical_blocks_end()
         if exchange.complete:
-            # Its last message may be on its way, for some ticks or for ever (hypercorn's h2).
+            # Its last message may still be on its way, for some ticks or for ever (hypercorn's h2).
             if self.sending and not told:
                 await anyio.sleep(options.grace)
             await guard.app_waits()
@@ -174,7 +173,7 @@ class Departure:
         self.overran = told
         self.cancelled = True
         self._cancel_groups_once()
-        guard.start(self._see_whether_it_ends)
+        guard.start(self._note_whether_app_ends)
         if not await guard.cancel_app(unless=self._is_called_off):
             self.cancelled = self.overran = False
             return
@@ -182,23 +181,21 @@ class Departure:
         self.overran = True
         await guard.cancel_for_good()
 
-    async def _see_whether_it_ends(self) -> None:
-        """A thread or another shield may keep the cancellation from the app for long."""
+    async def _note_whether_app_ends(self) -> None:
+        """A thread or another shield may hold the cancellation back for long."""
         await anyio.sleep(self._options.cleanup_timeout)
         self.overran = self.cancelled
 
     async def _outlasts_grace(self, exchange: Departing, *, told: bool) -> bool:
-        """Give the app its time to end by itself; false if it is not to be cancelled after it."""
+        """Give the app time to end by itself; false if it must not be cancelled afterwards."""
         if told:
             by_error = self.cause == "send_error"
             grace = self._options.grace
             await anyio.sleep(min(grace, SEND_ERROR_GRACE) if by_error else grace)
         return True
 
-    # What a handle asks for
-
     async def wait(self) -> None:
-        """Return when it has happened."""
+        """Return when the client has left."""
         if self._happened is None:
             self._happened = anyio.Event()
             if self.cause is not None:
@@ -206,8 +203,7 @@ class Departure:
         await self._happened.wait()
 
     def add_callback(self, callback: Callback) -> object:
-        """Have `callback` called when it happens, or now, in the caller's context.  The key takes
-        it back.  From any thread."""
+        """Call `callback` in this context once the client leaves; return a key to remove it."""
         key, context = object(), copy_context()
         with self._lock:
             if self.cause is None:
@@ -217,17 +213,17 @@ class Departure:
         return key
 
     def remove_callback(self, key: object) -> bool:
-        """Have a callback not called; false if it is too late for that.  From any thread."""
+        """Remove a callback; false if it is too late for that.  Thread-safe."""
         with self._lock:
             return self._callbacks.pop(key, None) is not None
 
     def enter_critical(self) -> None:
-        """Hold the cancellation back.  From any thread."""
+        """Hold back the cancellation.  Thread-safe."""
         with self._lock:
             self._critical += 1
 
     def leave_critical(self) -> None:
-        """Let the cancellation through, if no other block holds it back.  From any thread."""
+        """Let the cancellation through, if no other block holds it back.  Thread-safe."""
         with self._lock:
             self._critical -= 1
             event = None if self._critical else self._not_critical

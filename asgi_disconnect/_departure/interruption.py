@@ -1,8 +1,9 @@
-"""What a thread interrupts for a handler that cannot be cancelled, such as a query in a thread.
+"""Interrupts work that cannot be cancelled, such as a query in a thread.
 
-Called once, a driver's function to interrupt a query may come too early, before the query has
-begun, or too late, when the connection serves another request already.  So it is called until the
-handler's block ends, never after that, and only for what the handler still has (contract §6).
+A single call of a driver's function to interrupt a query may come too early, before the query has
+begun, or too late, when the connection already serves another request.  So we call it again and
+again until the handler's block ends, never after that, and only for what the handler still has
+(contract §6).
 """
 
 import threading
@@ -14,7 +15,7 @@ AGAIN_AFTER: Final = 0.1
 
 
 class Interruption:
-    """What one block interrupts.  From any thread."""
+    """What one block interrupts.  Thread-safe."""
 
     def __init__(self) -> None:
         self._busy = threading.Lock()
@@ -46,6 +47,6 @@ class Interruption:
             self._over.wait(AGAIN_AFTER)
 
     def end(self) -> None:
-        """The block ends; return once nothing is interrupted."""
+        """The block ends; return once nothing is being interrupted."""
         with self._busy:
             self._over.set()

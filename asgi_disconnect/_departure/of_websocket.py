@@ -1,8 +1,8 @@
 """What becomes of a WebSocket's app when its client leaves (contract §9).
 
-The client's close is the normal end of many WebSockets: the last message may still be in the works.
-So the app has `grace` seconds whether it listens or not, and one that hears of the disconnect in
-that time is never cancelled.
+Many WebSockets end normally with the client's close, while the app still works on the last message.
+So the app has `grace` seconds whether it listens or not, and one that gets the disconnect in that
+time is never cancelled.
 """
 
 import anyio
@@ -18,9 +18,9 @@ class WebSocketDeparture(Departure):
 
     @property
     def abandoned(self) -> bool:
-        """What the app raises is because its client has left.
+        """Whether the app raises because its client has left.
 
-        Frameworks make errors of their own of what the server's `send` raises then, which no server
+        Frameworks turn what the server's `send` raises into errors of their own, which no server
         takes for the end of a connection.
         """
         return self.cause is not None and self._options.cancel and not self.ignored
@@ -32,12 +32,12 @@ class WebSocketDeparture(Departure):
         super().tell()
 
     def _is_called_off(self) -> bool:
-        """Whether the app must not be cancelled after all, if that has not reached it yet."""
+        """Whether to call off a cancellation that has not reached the app yet."""
         return self.told
 
     async def _outlasts_grace(self, exchange: Departing, *, told: bool) -> bool:
         if not told:
             await anyio.sleep(self._options.grace)
-            if self.send_failed:  # the app is ending because of that: not in its cleanup
+            if self.send_failed:  # the app is ending because of that: spare its cleanup
                 await anyio.sleep(SEND_ERROR_GRACE)
         return not (self.told or exchange.listens)

@@ -1,4 +1,4 @@
-"""Threads of our own, so that an app whose handlers hold all of anyio's does not hold us up.
+"""Threads of our own, so that handlers that hold all of anyio's threads do not hold us up.
 
 Sync handlers may wait in all forty of anyio's default threads, and it may be our work that ends the
 wait: reading on to see a client leave, or the callback that cancels a query.
@@ -21,7 +21,7 @@ CallThreadsafe = Callable[[Callable[[], object]], None]
 
 
 class Threads:
-    """A number of threads for one purpose, on each event loop."""
+    """At most `count` threads on each event loop, for one purpose."""
 
     def __init__(self, name: str, count: int) -> None:
         self._count = count
@@ -34,17 +34,17 @@ class Threads:
         except LookupError:
             limiter = CapacityLimiter(self._count)
             self._limiter.set(limiter)
-        # Until its next work an idle thread of anyio's holds on to what it has called (4.7 at
-        # least), and that would be a request's body.
+        # Until its next call, an idle thread of anyio's keeps its last one (4.7 at least), and with
+        # it a request's body.
         calls = [functools.partial(function, *arguments)]
         return await to_thread.run_sync(lambda: calls.pop()(), limiter=limiter)
 
 
 class AbandonableThreads:
-    """The same for work that is not waited for for ever; what hangs keeps its place.
+    """The same for work that you may stop waiting for; work that hangs keeps its place.
 
-    A limiter of anyio's has the place back as soon as the wait is cancelled, and the thread runs
-    on: work that hangs would make one more thread each time.
+    anyio's own limiter frees the place as soon as the wait is cancelled, though the thread runs on:
+    each piece of work that hangs would cost one more thread.
     """
 
     def __init__(self, name: str, count: int) -> None:
@@ -70,12 +70,12 @@ class Place:
     def __init__(self, places: "_Places") -> None:
         self._places = places
         self.begun: bool = False
-        """The function has been called, once `run` has returned or was cancelled."""
+        """Whether the function was called; known once `run` has returned or was cancelled."""
 
     async def run(self, function: Callable[[], T]) -> T:
         """Call `function` in a thread, and return what it returns; the place is free afterwards.
 
-        Cancelled, this returns at once, and the place is free when the thread has returned.
+        If cancelled, this returns at once, and the place is free when the thread has returned.
         """
         work = _Work(self._places, function)
         try:
@@ -87,7 +87,7 @@ class Place:
 
 
 class _Work(Generic[T]):
-    """What one thread is to do, unless it is given up before the thread begins."""
+    """What one thread does, unless it is given up before the thread begins."""
 
     def __init__(self, places: "_Places", function: Callable[[], T]) -> None:
         self._places = places
@@ -97,14 +97,14 @@ class _Work(Generic[T]):
 
     def call(self) -> T:
         if not self._take():
-            raise RuntimeError("this has been given up")  # and nobody hears of it
+            raise RuntimeError("this has been given up")  # nobody sees this
         try:
             return self._function()
         finally:
             self._places.release()
 
     def give_up(self) -> bool:
-        """Have the thread not begin; false if it has begun."""
+        """Keep the thread from beginning; false if it has begun."""
         if not self._take():
             return False
         self._places.release()
@@ -117,7 +117,7 @@ class _Work(Generic[T]):
 
 
 class _Places:
-    """So many places on one event loop, given back from any thread."""
+    """`count` places on one event loop, given back from any thread."""
 
     def __init__(self, count: int) -> None:
         self._free = count
@@ -138,7 +138,7 @@ class _Places:
                 waits = waiter in self._waiting
                 if waits:
                     self._waiting.remove(waiter)
-            if not waits:  # it was given one as it was cancelled
+            if not waits:  # it got one while it was being cancelled
                 self.release()
             raise
 

@@ -1,1 +1,1 @@
-"""What runs the app and the tasks beside it, and how it cancels: on asyncio and on trio."""
+"""Runs the app and the tasks beside it, and cancels them, on asyncio and on trio."""

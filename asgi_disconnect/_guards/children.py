@@ -1,4 +1,4 @@
-"""The tasks that run beside one app on asyncio: started when they are needed, gone at its end."""
+"""Runs tasks beside one app on asyncio: started when needed, gone when the app ends."""
 
 import asyncio
 import contextlib
@@ -13,16 +13,16 @@ from .clock import alarms_of
 from .records import suppress_destroyed_warning
 
 _TICKS_TO_END: Final = 10
-"""Turns of the loop that a hook or a callback has to end, once it has been cut short."""
+"""Turns of the loop that a hook or a callback has to end once it is cut short."""
 
 Tasks = tuple["asyncio.Task[None]", ...]
 
 _left_behind: Final[set["asyncio.Task[None]"]] = set()
-"""Hooks and callbacks that would not be cut short; a loop itself refers to its tasks weakly."""
+"""Hooks and callbacks that go on when cut short; a loop itself holds its tasks only weakly."""
 
 
 class CallersTask(Protocol):
-    """What there is to know of the task in which the app runs: an `AsyncioGuard`."""
+    """The task in which the app runs, as its `AsyncioGuard` knows it."""
 
     @property
     def task(self) -> "asyncio.Task[Any]":
@@ -39,12 +39,12 @@ class CallersTask(Protocol):
         ...
 
     def shield(self) -> AbstractContextManager[object]:
-        """A shield for awaits of ours in the task."""
+        """A shield for our awaits in the task."""
         ...
 
 
 class Children:
-    """The tasks beside one app: those that end with it, and those that it waits for."""
+    """The tasks beside one app: at its end, some are cancelled and others waited for."""
 
     __slots__ = ("_finishing", "_guard", "_running", "_stop_alarm")
 
@@ -55,7 +55,7 @@ class Children:
         self._stop_alarm: Callable[[], object] | None = None
 
     def set_alarm(self, seconds: float, function: Callable[[], object]) -> None:
-        """Call `function` then, unless the app has ended; a second one is ignored."""
+        """Call `function` in `seconds`, unless the app ends first; a second alarm is ignored."""
         if self._stop_alarm is None:
             loop = self._guard.loop
             self._stop_alarm = alarms_of(loop).set(loop, seconds, function)
@@ -70,7 +70,7 @@ class Children:
             self._running = (*_not_done(self._running), child)
 
     def cancel_without_waiting(self) -> None:
-        """Cancel all of them where nothing can be awaited."""
+        """Cancel all of them without awaiting."""
         self._end_alarm()
         children = (*self._running, *self._finishing)
         self._running = self._finishing = ()
@@ -90,7 +90,7 @@ class Children:
         self._end_alarm()
         for child in self._running:
             child.cancel()
-        # What is left to finish has its first step in this time, whatever comes.
+        # Meanwhile, what has to finish takes its first step, whatever comes.
         caught = await self._wait_shielded(self._running)
         came = caught if caught and guard.foreign_cancellations() > cancelled_before else None
         finishing = self._finishing
@@ -102,7 +102,7 @@ class Children:
                     await asyncio.wait(finishing)
                     break
                 except asyncio.CancelledError as error:
-                    # It may be what is left of a cancellation of ours: see `_wait_shielded`.
+                    # It may be left over from our own cancellation: see `_wait_shielded`.
                     if guard.foreign_cancellations() > cancelled_before:
                         came, cut_short = error, True
             if cut_short:
@@ -116,7 +116,7 @@ class Children:
             try:
                 raise came
             finally:
-                del came, caught  # whose traceback refers to this frame
+                del came, caught  # the traceback refers to this frame
         if caught is not None and cancelled_before:
             # The caller's next await gets it, as if we had not awaited.
             guard.task.cancel(*caught.args)
@@ -132,14 +132,14 @@ class Children:
     ) -> asyncio.CancelledError | None:
         """Wait until `children` are done, or for some ticks; return the cancellation that came.
 
-        It may be nobody's: before Python 3.13 a cancellation of ours outlives its being taken back
-        if the app has not lived to see it, or if asyncio.TaskGroup has made another one of it.
+        It may be nobody's: before Python 3.13 our own cancellation survives its `uncancel()` if the
+        app ended before it saw it, or if asyncio.TaskGroup has turned it into another one.
         """
         caught = None
         with self._guard.shield():
             while True:
                 try:
-                    await asyncio.sleep(0)  # mostly this is enough
+                    await asyncio.sleep(0)  # usually enough
                     if ticks is None and not _are_done(children):
                         await asyncio.wait(children)
                 except asyncio.CancelledError as error:
@@ -154,7 +154,7 @@ class Children:
             _left_behind.add(child)
             child.add_done_callback(_left_behind.discard)
         elif not child.cancelled() and child.exception() is not None:
-            message = "an error of asgi_disconnect's own, beside an app"
+            message = "an internal task of asgi_disconnect failed"
             context = {"message": message, "exception": child.exception(), "task": child}
             self._guard.loop.call_exception_handler(context)
 
@@ -173,7 +173,7 @@ def _not_done(children: Tasks) -> Tasks:
 def _start_eagerly(
     coroutine: Coroutine[Any, Any, None], loop: asyncio.AbstractEventLoop
 ) -> "asyncio.Task[None]":
-    """Take the first step of `coroutine` now, unless the loop makes tasks of its own kind."""
+    """Take the first step of `coroutine` now, unless the loop has a task factory."""
     if sys.version_info >= (3, 12) and loop.get_task_factory() is None:
         return asyncio.Task(coroutine, loop=loop, eager_start=True)
     return loop.create_task(coroutine)

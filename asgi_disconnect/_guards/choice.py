@@ -1,4 +1,4 @@
-"""Which guard an exchange gets: one for trio, two for asyncio."""
+"""Chooses an exchange's guard: there is one for trio, and two for asyncio."""
 
 import asyncio
 import functools
@@ -17,18 +17,18 @@ logger: logging.Logger = logging.getLogger("asgi_disconnect")
 
 
 def guard_for_caller() -> "Guard | None":
-    """A guard for the back end that the caller runs on; None where nothing can be cancelled."""
+    """A guard for the back end that the caller runs on; None if nothing can be cancelled."""
     try:
         task = asyncio.current_task()
-    except RuntimeError:  # no loop of asyncio's
+    except RuntimeError:  # not on asyncio
         task = None
     if task is None:
         return _guard_on_trio()
     try:
         loop = task.get_loop()
     except RuntimeError:
-        # granian's `--task-impl rust` runs all requests as one task that was never initialised:
-        # what enters a cancel scope there mixes with the others', and cancels nothing.
+        # granian's `--task-impl rust` runs all requests as one task that was never initialised: the
+        # cancel scopes of different requests would mix there, and cancel nothing.
         _warn_of_tasks_that_cannot_be_cancelled()
         return None
     if not _fast_guard_serves():
@@ -40,15 +40,15 @@ def guard_for_caller() -> "Guard | None":
 def _fast_guard_serves() -> bool:
     if not try_out.can_be_read():
         logger.info(
-            "anyio or asyncio keep their records in a way that this version of asgi_disconnect does"
-            " not know: requests are guarded by public means alone, which takes some microseconds"
-            " more, and cleanup in the tasks of anyio's task groups is cancelled at every await"
+            "this version of asgi_disconnect does not know the internals of this anyio or asyncio:"
+            " it guards requests by public API alone, which takes some microseconds more, and"
+            " cleanup in the tasks of anyio's task groups is cancelled at every await"
         )
         return False
     if not try_out.can_spare_groups():
         logger.info(
-            "anyio is older than 4.14: cleanup in the tasks of its task groups, as behind"
-            " Starlette's BaseHTTPMiddleware and in streams, is cancelled at every await"
+            "anyio is older than 4.14: cleanup in the tasks of its task groups (behind Starlette's"
+            " BaseHTTPMiddleware, in streams) is cancelled at every await"
         )
     return True
 
@@ -66,6 +66,6 @@ def _guard_on_trio() -> "TrioGuard | None":
 @functools.cache  # once
 def _warn_of_tasks_that_cannot_be_cancelled() -> None:
     logger.warning(
-        "This server's tasks cannot be cancelled (granian --task-impl rust?): requests are passed"
-        " through unguarded. Start granian with --task-impl asyncio to have them guarded."
+        "this server's tasks cannot be cancelled (granian --task-impl rust?), so requests pass"
+        " through unguarded; start granian with --task-impl asyncio to guard them"
     )

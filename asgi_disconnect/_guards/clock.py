@@ -1,10 +1,9 @@
-"""One timer for all the exchanges of a loop that are not watched yet, instead of one for each.
+"""One timer for all exchanges of a loop that are not watched yet, instead of one for each.
 
-Hardly an exchange lives until it is watched, so that nearly every timer of its own would be made
-to be cancelled; and what is cancelled is given back at the end of the loop's turn only.
+Few exchanges live until they are watched.  Timers of their own would mostly be cancelled, and a
+cancelled timer is freed only at the end of the loop's turn.
 
-Those that live so long may have a deadline, each at a time of its own: `Alarms` has one timer for
-all of these.
+Exchanges that live longer may each have a deadline: `Alarms` has one timer for all of these.
 """
 
 import asyncio
@@ -16,27 +15,27 @@ from typing import Final, Protocol
 from weakref import WeakKeyDictionary, ref
 
 _EARLY: Final = 0.001
-"""Seconds by which a loop's clock may be coarse: uvloop's counts milliseconds."""
+"""The resolution of a loop's clock in seconds: uvloop's counts milliseconds."""
 
 _SLOT: Final = 0.005
 """Seconds by which an alarm may be late: those of one slot go off together."""
 
 _LONGEST: Final = 1e8
-"""Seconds, some three years: no loop takes any number."""
+"""Seconds (some three years): loops do not take just any number."""
 
 
 class Waiting(Protocol):
-    """What waits for its time."""
+    """Something that waits until it is due."""
 
     def due(self) -> object:
-        """Called then."""
+        """It is time."""
         ...
 
 
 class Clock:
     """Tells each exchange of one loop when `seconds` have passed since it began.
 
-    Nothing is left here of an exchange that has ended; the timer, which refers to none, runs out.
+    It keeps nothing of an exchange that has ended; the timer, which refers to none, runs out.
     """
 
     __slots__ = ("_context", "loop", "runs", "seconds", "waiting")
@@ -46,7 +45,7 @@ class Clock:
         self.seconds: float = seconds
         self.runs: bool = False
         self.waiting: dict[Waiting, tuple[float, Context]] = {}
-        """Those not told yet, and when and how to tell them; one that has ended goes."""
+        """Exchanges not told yet, with the time and context to tell them in, until they end."""
         self._context = Context()  # the timer is nobody's
 
     def start(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -76,9 +75,9 @@ _latest: Clock | None = None
 
 
 def start_clock(exchange: Waiting, loop: asyncio.AbstractEventLoop, seconds: float) -> Clock:
-    """Have `exchange.due()` called `seconds` from now, in the context of the caller.
+    """Have `exchange.due()` called `seconds` from now, in the caller's context.
 
-    Unless it is taken out of `waiting` of the clock that this returns.
+    To prevent that, remove it from the returned clock's `waiting`.
     """
     global _latest
     clock = _latest
@@ -96,28 +95,27 @@ def _clock_of(loop: asyncio.AbstractEventLoop, seconds: float) -> Clock:
 
 
 class Alarms:
-    """Calls functions of one loop at times of their own, never before.
+    """Calls functions on one loop, each at its own time and never before.
 
-    As with `Clock`, nothing is left of what has been taken back; with the last of them the timer
-    goes.
+    Like `Clock`, it keeps nothing of a cancelled alarm; the timer goes with the last one.
     """
 
     __slots__ = ("_context", "_slots", "_timer", "_waiting")
 
     def __init__(self) -> None:
         self._waiting: dict[int, dict[object, tuple[Callable[[], object], Context]]] = {}
-        """What has to be called, by slots of time."""
+        """The functions to call, by time slot."""
         self._slots: list[int] = []
-        """A heap of these, and of some in which nothing is left."""
+        """A heap of these slots, and of some that are empty by now."""
         self._timer: asyncio.TimerHandle | None = None
         self._context = Context()  # the timer is nobody's
 
     def set(
         self, loop: asyncio.AbstractEventLoop, seconds: float, function: Callable[[], object]
     ) -> Callable[[], None]:
-        """Have `function` called then, in the context of the caller; what is returned prevents it.
+        """Have `function` called then, in the caller's context; the returned function prevents it.
 
-        It may be called again, and when it is too late.
+        You may call that one repeatedly, and too late.
         """
         slot = math.ceil((loop.time() + min(seconds, _LONGEST)) / _SLOT)
         if slot not in self._waiting:
@@ -127,7 +125,7 @@ class Alarms:
                 self._set_timer(loop)
         key = object()
         self._waiting[slot][key] = function, copy_context()
-        return lambda: self._take_back(slot, key)
+        return lambda: self._cancel(slot, key)
 
     def _set_timer(self, loop: asyncio.AbstractEventLoop) -> None:
         if self._timer is not None:
@@ -144,11 +142,11 @@ class Alarms:
         if self._waiting:
             self._set_timer(loop)
 
-    def _take_back(self, slot: int, key: object) -> None:
+    def _cancel(self, slot: int, key: object) -> None:
         together = self._waiting.get(slot, {})
         if together.pop(key, None) is None or together:
             return
-        del self._waiting[slot]  # the heap forgets it in its time
+        del self._waiting[slot]  # the heap drops it when its time comes
         if not self._waiting:
             self._slots.clear()
             if self._timer is not None:

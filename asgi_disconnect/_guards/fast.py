@@ -1,12 +1,12 @@
 """The fast guard on asyncio: no cancel scope around the app, and one `task.cancel()`.
 
-It reads three things that are private, all of them by way of `records`: the cancel scopes that
-the app is in (anyio), so that the app is cancelled where anyio would cancel it; the future that
-the app waits for (asyncio), so that nothing that it has already been given is lost; and how a
-scope delivers a cancellation (anyio), so that the tasks of the app's groups are cancelled once,
-too.  It does so because a scope around the app would be half of what a quick request costs, and
-would cancel cleanup at every await.  `try_out` tries all of it before the first request.  If an
-asyncio or anyio keeps its records otherwise, `reference` serves, and a line at INFO says so.
+It reads three private things, all through `records`: the cancel scopes that the app is in (anyio),
+so that the app is cancelled where anyio would cancel it; the future that the app waits for
+(asyncio), so that nothing that it has already been given is lost; and how a scope delivers a
+cancellation (anyio), so that the tasks of the app's groups are cancelled only once, too.  It does
+so because a scope around the app would be half the cost of a quick request, and would cancel
+cleanup at every await.  `try_out` tests all of it before the first request.  If asyncio or anyio
+keep their records differently, `reference` takes over, and a line at INFO says so.
 """
 
 import asyncio
@@ -20,7 +20,7 @@ from .on_asyncio import TICKS_OF_A_BUSY_APP, AsyncioGuard
 from .protocol import never
 
 _OURS: Final = "the client has left"
-"""What is said with a cancellation of ours."""
+"""The message of our cancellations."""
 
 
 class FastGuard(AsyncioGuard):
@@ -37,7 +37,7 @@ class FastGuard(AsyncioGuard):
     )
 
     def __init__(self, task: "asyncio.Task[Any]", loop: asyncio.AbstractEventLoop) -> None:
-        # Not by `super()`, which is a call more for each request.
+        # Without `super()`, which would cost each request a call.
         self.task = task
         self.loop = loop
         self._cancellations_before = task.cancelling()
@@ -46,11 +46,11 @@ class FastGuard(AsyncioGuard):
         self._ended = self._follows_app = self._seen_foreign = False
         self._reached: asyncio.Event | None = None  # made when the app has to be cancelled
         self._groups: SparedTasks | None = None
-        # The scope around us, if any: a shield of its is not the app's.
+        # The scope around us, if any: its shield is not the app's.
         self._outside = records.innermost_scope(task)
 
     async def app_waits(self) -> None:
-        """Return when the app's task has stood still for a tick, or after some."""
+        """Return when the app's task has stood still for a tick, or after a few ticks."""
         before = records.awaited_by(self.task)
         for _ in range(TICKS_OF_A_BUSY_APP):
             await asyncio.sleep(0)
@@ -60,10 +60,10 @@ class FastGuard(AsyncioGuard):
             before = now
 
     async def cancel_app(self, *, unless: Callable[[], bool] = never) -> bool:
-        """Cancel the app once, and return when that has been done.
+        """Cancel the app once, and return when that is done.
 
-        Where it is inside a shield of its own, or about to be given what it has waited for, which
-        would be lost, it is cancelled later.  False if `unless` has become true before that.
+        If the app is inside its own shield, or about to get what it waits for (which would be
+        lost), it is cancelled later.  False if `unless` becomes true before that.
         """
         self._reached = asyncio.Event()
         self._unless = unless
@@ -73,7 +73,7 @@ class FastGuard(AsyncioGuard):
         return not self._unless()
 
     def _cancel_when_still(self, _: object = None) -> None:
-        """Cancel the app, or look again when it has run: neither can change before that."""
+        """Cancel the app, or look again after its next step: nothing changes before that."""
         if self._ended or self._reached is None or self._reached.is_set():
             return
         if self._unless():
@@ -102,7 +102,7 @@ class FastGuard(AsyncioGuard):
         return self._reached is not None and self._unless is never
 
     async def checkpoint(self) -> None:
-        """Called by the app itself: be reached here by a cancellation that has not reached it."""
+        """Called by the app itself: deliver a cancellation that has not reached it yet."""
         if (
             self._is_to_be_cancelled()
             and asyncio.current_task() is self.task
@@ -112,11 +112,11 @@ class FastGuard(AsyncioGuard):
         await asyncio.sleep(0)
 
     def cancel_groups_once(self, timeout: float, overran: Callable[[], object]) -> None:
-        """Have the tasks of the app's own task groups cancelled once."""
+        """Have the tasks of the app's own task groups cancelled only once."""
         if self._ended or not try_out.can_spare_groups():
             return
         if records.innermost_scope(self.task) is self._outside:
-            return  # mostly the app is in none, and so has no group
+            return  # usually the app is in none, and so has no group
         if self._groups is None:
             self._groups = SparedTasks(
                 self.task,
@@ -131,7 +131,7 @@ class FastGuard(AsyncioGuard):
         self._groups.watch_scopes()
 
     def _follow_app(self) -> None:
-        """Look at the app after each of its steps, from now on."""
+        """From now on, look at the app after each of its steps."""
         if not self._follows_app:
             self._follows_app = True
             records.call_after_step(self.task, self._see_who_has_cancelled)
@@ -139,7 +139,7 @@ class FastGuard(AsyncioGuard):
     def _see_who_has_cancelled(self, _: object = None) -> None:
         if self._ended:
             return
-        # asyncio lets an app take a cancellation back, and go on.
+        # asyncio lets an app uncancel itself and go on.
         self._own_cancellations = min(
             self._own_cancellations, max(self._cancellations_not_by_scopes(), 0)
         )
@@ -150,7 +150,7 @@ class FastGuard(AsyncioGuard):
         records.call_after_step(self.task, self._see_who_has_cancelled)
 
     def _cancellations_not_by_scopes(self) -> int:
-        """How often the app's task has been cancelled by us or somebody else."""
+        """How often we or others have cancelled the app's task, not counting its own scopes."""
         by_scopes = records.cancellations_by_scopes(self.task, self._outside)
         return self.task.cancelling() - self._cancellations_before - by_scopes
 
@@ -158,8 +158,8 @@ class FastGuard(AsyncioGuard):
         return self._cancellations_not_by_scopes() > self._own_cancellations
 
     def _is_foreign(self, error: asyncio.CancelledError) -> bool:
-        # anyio may take one back too many: what a task of a group has left to take back is added
-        # to its host's (4.16).
+        # anyio may uncancel once too often: what a group's task has left to uncancel is added to
+        # its host's (4.16).
         foreign = self._seen_foreign or self.foreign_cancellations() > 0
         return foreign and _OURS not in error.args
 
@@ -173,5 +173,5 @@ class FastGuard(AsyncioGuard):
         super()._take_back_cancellations()
 
     def shield(self) -> contextlib.AbstractContextManager[object]:
-        # Mostly no scope is around us, and so none can cancel us at each await.
+        # Usually there is no scope around us, so none can cancel us at each await.
         return contextlib.nullcontext() if self._outside is None else super().shield()

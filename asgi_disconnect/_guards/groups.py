@@ -1,15 +1,15 @@
-"""Cleanup in the tasks of the app's own task groups is allowed to finish, too (contract §4.4).
+"""Lets cleanup finish in the tasks of the app's own task groups, too (contract §4.4).
 
-anyio cancels the tasks of a group at every await, each turn of the loop, until they end.  Behind
-a `BaseHTTPMiddleware`, in a stream or a server-sent event the user's code is such a task, and no
-await of its cleanup would be reached.  *When* a group is cancelled, and in which order, stays the
-app's affair; we change only *how often*: around each task of a group anyio puts a cancel scope,
-and when that scope is to deliver the group's cancellation, it cancels the task once and is then a
-shield, for as long as cleanup may take.  It goes no deeper: the groups of that task are cancelled
-by the task itself, as it leaves them.
+anyio cancels the tasks of a group at every await, each turn of the loop, until they end.  Behind a
+`BaseHTTPMiddleware`, in a stream or a server-sent event, the user's code is such a task, and its
+cleanup would not get past its first await.  *When* a group is cancelled, and in which order, is up
+to the app; we change only *how often*: anyio puts a cancel scope around each task of a group, and
+when that scope has to deliver the group's cancellation, it cancels the task once and then becomes a
+shield, for as long as cleanup may take.  It goes no deeper: a task cancels its own groups as it
+leaves them.
 
-What ends this: `cleanup_timeout`, the end of the exchange, and a cancellation of somebody else's,
-which must reach the tasks as it would without us (§4.5).
+This ends with `cleanup_timeout`, with the exchange, and with somebody else's cancellation, which
+must reach the tasks as it would without us (§4.5).
 """
 
 import asyncio
@@ -23,7 +23,7 @@ PATIENCE: Final = 0.05
 
 
 class SparedTasks:
-    """The tasks of one app's groups, each of which is cancelled once, and then spared."""
+    """The tasks of one app's groups, each cancelled once and then spared."""
 
     __slots__ = (
         "_app",
@@ -89,7 +89,7 @@ class SparedTasks:
             self.end()
             return records.deliver(scope, origin)
         task = records.task_of_group(scope)
-        # By its handle the app cancels one task: its own affair, and the group's to know of.
+        # An app that cancels one task by its handle (`scope is origin`) deals with that itself.
         if task is not None and task is not self._app and scope is not origin:
             return self._cancel_once(task, scope)
         for inner in records.scopes_in(scope):  # it may have started tasks since
@@ -97,7 +97,7 @@ class SparedTasks:
         return records.deliver(scope, origin)
 
     def _cancel_once(self, task: "asyncio.Task[Any]", scope: Any) -> bool:
-        """Cancel `task`, whose own scope is `scope`, if it may be now; true if that is to come."""
+        """Cancel `task` in its own `scope`, if that is possible now; true to be asked again."""
         if task.done() or scope in self._shields:
             return False
         if records.is_shielded(task, scope):
@@ -122,7 +122,7 @@ class SparedTasks:
         if self._timeout < float("inf"):
             self._end_handle = self._loop.call_later(self._timeout, self._time_is_over)
         if self._outside is not None:
-            # Its cancellation would not come through a group that has been cancelled already.
+            # Its cancellation would not get through a group that is cancelled already.
             self._listener = records.listen(self._outside, self.end)
         self._on_first_cancellation()
 
@@ -132,14 +132,14 @@ class SparedTasks:
         self.end()
 
     def end(self) -> None:
-        """Let anyio cancel as ever, from now on."""
+        """From now on, let anyio cancel as usual."""
         if self._over:
             return
         self._over = True
         for scope in self._watched:
             records.unwatch(scope)
         for scope in filter(records.is_active, self._shields):
-            scope.shield = False  # which has the cancellation around it delivered
+            scope.shield = False  # delivers the cancellation around it
         self._watched.clear()
         self._shields.clear()
         if self._end_handle is not None:

@@ -1,8 +1,8 @@
-"""A server's `receive` whose calls we can end, since no server ends one when a deadline passes.
+"""A server's `receive` whose calls we can end: no server ends one when a deadline passes.
 
-Contract §10: an app that is in `receive()` then is told.  Mostly the watcher reads, and tells it;
-but a call that the app has made before there was a watcher waits in the server's own `receive`.
-Interrupted, it returns ``http.disconnect``, as it would if the client had left.
+Contract §10: an app that is in `receive()` at that moment is told.  Usually the watcher reads, and
+tells it.  But a call that the app made before there was a watcher waits in the server's own
+`receive`.  Once interrupted, it returns ``http.disconnect``, as if the client had left.
 """
 
 import asyncio
@@ -15,11 +15,11 @@ import anyio
 from .._types import Message, Receive
 
 _OURS: Final = "the deadline has passed"
-"""What is said with a cancellation of ours, which goes no further than the call."""
+"""The message of our cancellation, which goes no further than the call."""
 
 
 class InterruptibleReceive:
-    """A server's `receive`, of an exchange that has a deadline and whose app reads."""
+    """The server's `receive` of an exchange that has a deadline and whose app reads."""
 
     __slots__ = ("receive",)
 
@@ -28,61 +28,62 @@ class InterruptibleReceive:
 
     @property
     def __self__(self) -> object:
-        """Whose it is, as a bound method says it."""
+        """Whose method the server's `receive` is."""
         return getattr(self.receive, "__self__", None)
 
     def __call__(self) -> Awaitable[Message]:
-        """Call the server's."""
+        """Call the server's `receive`."""
         raise NotImplementedError
 
     def interrupt(self) -> None:
-        """Have the latest call, which waits, end at once; none is made before it has."""
+        """End the latest call, which waits, at once; no other begins before it has ended."""
         raise NotImplementedError
 
     def end(self, error: BaseException | None = None) -> bool:
-        """A call has ended, with `error` if it raised; true if that is because it was interrupted.
+        """A call has ended, with `error` if it raised; true if it did because we interrupted it.
 
-        It may as well have returned ``http.disconnect`` then.
+        Then treat it as if it had returned ``http.disconnect``.
         """
         raise NotImplementedError
 
 
 def was_interrupted(receive: Receive, error: BaseException | None) -> bool:
-    """Whether a call of `receive` has ended, with `error` if it raised, since we interrupted it."""
+    """Whether a call of `receive`, which ended with `error` if it raised, was interrupted by us."""
     return isinstance(receive, InterruptibleReceive) and receive.end(error)
 
 
 class CountsCancellations(Protocol):
-    """The guard of the app whose call it is, on asyncio."""
+    """The guard, on asyncio, of the app that calls."""
 
     task: "asyncio.Task[Any]"
 
     def count_cancellations(self, task: "asyncio.Task[Any]", more: int) -> None:
-        """So many more of ours, or fewer, have not been taken back, if it is the app's task."""
+        """Count `more` pending cancellations of ours, if `task` is the app's."""
 
 
 class InterruptibleOnAsyncio(InterruptibleReceive):
-    """A call is interrupted by one `cancel()` of its task, which is taken back.
+    """Interrupts a call by one `cancel()` of its task, and an `uncancel()` later.
 
-    No coroutine is around the server's own: that would cost each call more than all the rest.
+    It does not wrap the server's coroutine: that would cost each call more than all the rest.
     """
 
     __slots__ = ("_before", "_ended", "_guard", "_other_task")
 
     _other_task: "ref[asyncio.Task[Any]] | None"
-    """That made the latest call, if not the app's own; weakly, since what it ends with may refer to
-    the exchange.  A weak reference takes long enough to make that the app's own needs none."""
+    """The task that made the latest call, if it is not the app's own.  Weak, because what it ends
+    with may refer to the exchange; but weak references are slow to make, so the app's own task
+    needs none."""
     _before: int
-    """How often that had been cancelled by then."""
+    """How often the calling task had been cancelled by then."""
 
     def __init__(self, receive: Receive, guard: Any) -> None:
-        # Not by `super()`, which is a call more for each request.
+        # Without `super()`, which would cost each request a call.
         self.receive = receive
         self._guard: CountsCancellations = guard
         self._ended: asyncio.Event | None = None  # made when a call is interrupted
 
     def __call__(self) -> Awaitable[Message]:
-        """Call the server's."""
+        """Call the server's `receive`."""
         if self._ended is not None:
             return self._call_later(self._ended)
         task = asyncio.current_task()
@@ -99,7 +100,7 @@ class InterruptibleOnAsyncio(InterruptibleReceive):
         return self._guard.task if self._other_task is None else self._other_task()
 
     def interrupt(self) -> None:
-        """Have the latest call, which waits, end at once; none is made before it has."""
+        """End the latest call, which waits, at once; no other begins before it has ended."""
         task = self._calling_task()
         if self._ended is None and task is not None:
             self._ended = asyncio.Event()
@@ -107,7 +108,7 @@ class InterruptibleOnAsyncio(InterruptibleReceive):
             task.cancel(_OURS)
 
     def end(self, error: BaseException | None = None) -> bool:
-        """A call has ended; what an interruption did to its task is undone."""
+        """A call has ended: undo what an interruption did to its task."""
         if self._ended is None:
             return False
         self._ended.set()
@@ -117,7 +118,7 @@ class InterruptibleOnAsyncio(InterruptibleReceive):
         self._guard.count_cancellations(task, -1)
         task.uncancel()
         if task.cancelling() > self._before and not _is_cancelled_again():
-            # Somebody else has cancelled it as well: its next await hears of that.
+            # Somebody else has cancelled it, too: its next await has to raise that.
             task.cancel()
             task.uncancel()
         return isinstance(error, asyncio.CancelledError)
@@ -129,7 +130,7 @@ def _is_cancelled_again() -> bool:
 
 
 class InterruptibleOnTrio(InterruptibleReceive):
-    """There is a cancel scope around each call, which returns ``http.disconnect`` then."""
+    """Puts a cancel scope around each call; an interrupted one returns ``http.disconnect``."""
 
     __slots__ = ("_ended", "_scope")
 
@@ -139,7 +140,7 @@ class InterruptibleOnTrio(InterruptibleReceive):
         self._ended: anyio.Event | None = None
 
     async def __call__(self) -> Message:
-        """Call the server's."""
+        """Call the server's `receive`."""
         if self._ended is not None:
             await self._ended.wait()
         message: Message = {"type": "http.disconnect"}
@@ -154,11 +155,11 @@ class InterruptibleOnTrio(InterruptibleReceive):
         return message
 
     def interrupt(self) -> None:
-        """Have a call that waits return at once; none is made before it has."""
+        """Make a waiting call return at once; no other begins before it has."""
         if self._scope is not None:
             self._ended = anyio.Event()
             self._scope.cancel()
 
     def end(self, error: BaseException | None = None) -> bool:
-        """A call that is interrupted returns by itself."""
+        """An interrupted call returns by itself."""
         return False

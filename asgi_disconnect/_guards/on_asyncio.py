@@ -1,9 +1,9 @@
 """What the guards on asyncio (uvloop too) share: a clock for all, and tasks when they are needed.
 
-Starting and cancelling a task costs ten times a cancel scope, so a request that ends within
-`watch_after` starts none (contract §2).  The app runs in the caller's task (§5).  How it is
-cancelled is what the guards differ in: `fast` reads what anyio and asyncio record, `reference`
-uses cancel scopes.
+Starting and cancelling a task costs ten times as much as a cancel scope, so a request that ends
+within `watch_after` starts none (contract §2).  The app runs in the caller's task (§5).  The guards
+differ in how they cancel it: `fast` reads what anyio and asyncio record, `reference` uses cancel
+scopes.
 """
 
 import asyncio
@@ -26,17 +26,17 @@ from .protocol import Guarded, never
 logger: logging.Logger = logging.getLogger("asgi_disconnect")
 
 TICKS_OF_A_BUSY_APP: Final = 5
-"""How long a task that is never still is waited for before it is decided what to do about it."""
+"""How many ticks we wait for a task that is never still."""
 
 _EAGER_CANCELLATIONS: Final = 20
-"""How often an app that goes on after its time is cancelled without a pause."""
+"""How often we cancel an app that goes on after its time before we pause."""
 
 
 class AsyncioGuard:
-    """Runs one app, and whatever is to run beside it, on asyncio.
+    """Runs one app, and the tasks beside it, on asyncio.
 
-    What the guards differ in is left out here.  This is no `ABC`: one is made for each request, and
-    an ABC's instances take longer to make.
+    The subclasses add what the guards differ in.  This is no `ABC`: each request makes one, and an
+    `ABC` is slower to instantiate.
     """
 
     __slots__ = (
@@ -54,7 +54,7 @@ class AsyncioGuard:
         self.task = task
         self.loop = loop
         self._cancellations_before = task.cancelling()
-        # Our own uses of the task's `cancel()` that have not been taken back.
+        # Our own calls of the task's `cancel()` that still need an `uncancel()`.
         self._own_cancellations = 0
         self._children: Children | None = None
         self._ended = False  # the app has
@@ -100,8 +100,8 @@ class AsyncioGuard:
                 finally:
                     self._children = None  # which refers to us
                     exchange.closed()
-        # Somebody else has cancelled as well, and the app has made another error of it, or one of
-        # its groups did not hear of it.
+        # Somebody else has cancelled, too, and the app has turned that into another error, or one
+        # of its groups did not hear of it.
         if self._is_scope_around_us_cancelled():
             await checkpoint_if_cancelled()
         if foreign:
@@ -120,7 +120,7 @@ class AsyncioGuard:
         With `eager` its first step may be taken before this returns (Python 3.12), which spares the
         loop a turn.
 
-        False if that is too late: the app has ended, or nothing can be awaited any more.
+        False if it is too late: the app has ended, or nothing can be awaited any more.
         """
         if self._ended:
             return False
@@ -137,12 +137,12 @@ class AsyncioGuard:
         self.loop.call_soon(function)
 
     def set_alarm(self, seconds: float, function: Callable[[], object]) -> None:
-        """Call `function` then, if the app still runs; there is one, and a second is ignored."""
+        """Call `function` in `seconds`, if the app still runs; a second alarm is ignored."""
         if not self._ended:
             self._get_children().set_alarm(seconds, function)
 
     def count_cancellations(self, task: "asyncio.Task[Any]", more: int) -> None:
-        """So many more of our own, or fewer, have not been taken back, if it is the app's task."""
+        """Count `more` pending cancellations of ours, if `task` is the app's."""
         if task is self.task:
             self._own_cancellations = max(0, self._own_cancellations + more)
 
@@ -152,25 +152,25 @@ class AsyncioGuard:
             self.loop.call_soon_threadsafe(function)
 
     async def app_waits(self) -> None:
-        """Return when the app's task has stood still for a tick, or after some.
+        """Return when the app's task has stood still for a tick, or after a few ticks.
 
-        What it started in its last step, as Django's listener, has had its first step then.  Nor
-        is it about to run: a cancellation would reach it at its next await only, where it may
-        listen by then.
+        By then, what it started in its last step, such as Django's listener, has had its first.
+        Nor is the app about to run: a cancellation would reach it only at its next await, where it
+        may listen.
         """
         raise NotImplementedError
 
     async def cancel_app(self, *, unless: Callable[[], bool] = never) -> bool:
-        """Cancel the app once, outside its shields, and return when that has been done.
+        """Cancel the app once, outside its shields, and return when that is done.
 
-        False if `unless` has become true before that.
+        False if `unless` becomes true before that.
         """
         raise NotImplementedError
 
     async def cancel_for_good(self) -> None:
         """Cancel the app at every await from now on, until it ends.
 
-        One that goes on for all that is cancelled ever more seldom: it must not take a whole core.
+        An app that still goes on is cancelled less and less often, so that it takes no whole core.
         """
         pause = 0.0
         for count in itertools.count(1):
@@ -180,19 +180,19 @@ class AsyncioGuard:
                 pause = min(0.001 + 2 * pause, 0.1)
 
     async def checkpoint(self) -> None:
-        """Called by the app itself: be reached here by a cancellation that has not reached it.
+        """Called by the app itself: deliver a cancellation that has not reached it yet.
 
-        An app that is hardly ever outside shields of its own, as one that streams from a thread,
-        would else be reached by luck.
+        Only luck would reach an app that is hardly ever outside its own shields, such as one that
+        streams from a thread.
         """
         raise NotImplementedError
 
     def cancel_groups_once(self, timeout: float, overran: Callable[[], object]) -> None:
-        """Have the tasks of the app's own task groups cancelled once, where that can be had."""
+        """Have the tasks of the app's own task groups cancelled only once, where possible."""
         raise NotImplementedError
 
     def foreign_cancellations(self) -> int:
-        """How often somebody else has cancelled the task since we began; once the app has ended."""
+        """How often others have cancelled the task since we began; valid once the app has ended."""
         return max(self.task.cancelling() - self._cancellations_before - self._own_cancellations, 0)
 
     def _is_foreign(self, error: asyncio.CancelledError) -> bool:
@@ -200,18 +200,18 @@ class AsyncioGuard:
         raise NotImplementedError
 
     def _take_back_cancellations(self) -> None:
-        """The app has ended: take back what we have asked for."""
+        """The app has ended: uncancel what we have cancelled."""
         while self._own_cancellations and self.task.cancelling() > self._cancellations_before:
             self.task.uncancel()
             self._own_cancellations -= 1
         self._own_cancellations = 0
 
     def _is_scope_around_us_cancelled(self) -> bool:
-        """Whether anyio would cancel the caller's next await; only when the app has ended."""
+        """Whether anyio would cancel the caller's next await; valid once the app has ended."""
         return anyio.get_current_task().has_pending_cancellation()
 
     def shield(self) -> contextlib.AbstractContextManager[object]:
-        """A shield for awaits of ours in the caller's task, if a scope may be around it."""
+        """A shield for our awaits in the caller's task, if a scope may be around it."""
         return anyio.CancelScope(shield=True)
 
     def _drop_children(self) -> None:

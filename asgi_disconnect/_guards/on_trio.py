@@ -23,7 +23,7 @@ logger: logging.Logger = logging.getLogger("asgi_disconnect")
 
 
 class TrioGuard:
-    """Runs one app, and whatever is to run beside it, in a task group."""
+    """Runs one app, and the tasks beside it, in a task group."""
 
     __slots__ = (
         "_app_scope",
@@ -64,7 +64,7 @@ class TrioGuard:
                 with self._app_scope:
                     try:
                         result = await app(scope, exchange.receive, exchange.send)
-                    except Exception as error:  # of a group a scope makes another one
+                    except Exception as error:  # a scope would replace an exception group
                         failure = error
             except BaseException as error:
                 failure = error
@@ -99,12 +99,12 @@ class TrioGuard:
 
         With `eager` its first step may be taken before this returns.
 
-        False if that is too late: the app has ended.
+        False if it is too late: the app has ended.
         """
         if self._closed:
             return False
-        # Shielded: a cancellation from outside ends the app, and then we end the child.  If it
-        # ended the child as well, it would leave through the task group.
+        # Shielded: a cancellation from outside ends the app, and then we end the child.  If it also
+        # ended the child, it would leave through the task group.
         child_scope = anyio.CancelScope(shield=True)
         scopes = self._finishing_scopes if finish else self._child_scopes
         scopes.add(child_scope)
@@ -126,7 +126,7 @@ class TrioGuard:
                 self._finished.set()
 
     async def _end_finishing(self) -> None:
-        """Wait for what is to finish, unless the caller is cancelled, or has been."""
+        """Wait for what has to finish, unless the caller is or was cancelled."""
         if not self._finishing_scopes:
             return
         cancelled_before = trio.current_effective_deadline() == -math.inf
@@ -148,7 +148,7 @@ class TrioGuard:
         self.start(call)
 
     def set_alarm(self, seconds: float, function: Callable[[], object]) -> None:
-        """Call `function` then, if the app still runs; there is one, and a second is ignored."""
+        """Call `function` in `seconds`, if the app still runs; a second alarm is ignored."""
 
         async def call() -> None:
             await anyio.sleep(seconds)
@@ -178,11 +178,11 @@ class TrioGuard:
         return self._app_scope.cancel_called
 
     async def cancel_for_good(self) -> None:
-        """It has been so from the start."""
+        """`cancel_app` has done that."""
 
     def cancel_groups_once(self, timeout: float, overran: Callable[[], object]) -> None:
-        """Their tasks are cancelled as the app is."""
+        """Do nothing: their tasks are cancelled as the app is."""
 
     async def checkpoint(self) -> None:
-        """Called by the app itself: be reached here by a cancellation that has not reached it."""
+        """Called by the app itself: deliver a cancellation that has not reached it yet."""
         await checkpoint()

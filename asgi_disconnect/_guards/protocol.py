@@ -1,4 +1,4 @@
-"""What a guard is, and what it has to know of an exchange.
+"""What a guard is, and what it knows of an exchange.
 
 A guard knows nothing of messages or of how a body is kept; an exchange knows nothing of tasks.
 """
@@ -11,16 +11,16 @@ from .interruptible import InterruptibleReceive
 
 
 def never() -> bool:
-    """False."""
+    """Return false, always."""
     return False
 
 
 class Guarded(Protocol):
-    """An exchange, as far as its guard knows it."""
+    """An exchange, as its guard knows it."""
 
     @property
     def abandoned(self) -> bool:
-        """What the app raises is not the server's to hear of."""
+        """Whether what the app raises is kept from the server."""
         ...
 
     async def receive(self) -> Message:
@@ -44,7 +44,7 @@ class Guard(Protocol):
     """Runs the app, and the tasks beside it, and cancels it when its exchange says so."""
 
     interruptible: ClassVar[type[InterruptibleReceive]]
-    """What a server's `receive` has to be for calls of the app's to be ended."""
+    """Wraps a server's `receive`, so that the app's calls can be ended."""
 
     async def run(self, exchange: Guarded, app: App, scope: Scope, watch_after: float) -> Any:
         """Call `app` and return what it returns, or None if it was abandoned.
@@ -63,7 +63,7 @@ class Guard(Protocol):
 
         With `eager` its first step may be taken before this returns.
 
-        False if that is too late: the app has ended, or nothing can be awaited any more.
+        False if it is too late: the app has ended, or nothing can be awaited any more.
         """
         ...
 
@@ -71,18 +71,18 @@ class Guard(Protocol):
         """Call `function` in the next tick, if the app still runs."""
 
     def set_alarm(self, seconds: float, function: Callable[[], object]) -> None:
-        """Call `function` then, if the app still runs; there is one, and a second is ignored."""
+        """Call `function` in `seconds`, if the app still runs; a second alarm is ignored."""
 
     def call_threadsafe(self, function: Callable[[], object]) -> None:
         """Call `function` on the loop's thread, whatever thread this is."""
 
     async def app_waits(self) -> None:
-        """Return when the app has stood still for a tick, or after some."""
+        """Return when the app has stood still for a tick, or after a few ticks."""
 
     async def cancel_app(self, *, unless: Callable[[], bool] = never) -> bool:
-        """Cancel the app, once where that can be had, and return when it has been reached.
+        """Cancel the app, only once where possible, and return when it has been reached.
 
-        False if `unless` has become true before that, and the app goes on.
+        False if `unless` becomes true before that, and the app goes on.
         """
         ...
 
@@ -95,11 +95,10 @@ class Guard(Protocol):
         """Cancel the app at every await from now on, until it ends."""
 
     def cancel_groups_once(self, timeout: float, overran: Callable[[], object]) -> None:
-        """Have each task of the app's own task groups cancelled once, where that can be had.
+        """Have each task of the app's own task groups cancelled only once, where possible.
 
-        For `timeout` seconds at most; then they are cancelled at every await, and `overran` is
-        called.
+        After `timeout` seconds they are cancelled at every await, and `overran` is called.
         """
 
     async def checkpoint(self) -> None:
-        """Called by the app itself: be reached here by a cancellation that has not reached it."""
+        """Called by the app itself: deliver a cancellation that has not reached it yet."""

@@ -1,14 +1,15 @@
-"""What asyncio and anyio record of a task and tell nobody: read here, and nowhere else.
+"""Reads what asyncio and anyio privately record of a task; no other module does.
 
-What is private: the future that a task waits for (asyncio's ``_fut_waiter``, which anyio reads as
-well), and whether asyncio complains of a task that never ends (``_log_destroy_pending``); which
+These are private: the future that a task waits for (asyncio's ``_fut_waiter``, which anyio reads,
+too), and whether asyncio complains about a task that never ends (``_log_destroy_pending``); which
 cancel scope a task is in (anyio's ``_task_states``); how those scopes are nested, whose they are,
 and how often they have cancelled (``_parent_scope``, ``_child_scopes``, ``_host_task``,
 ``_pending_uncancellations``); and the method by which a cancelled scope cancels what is in it
-(``_deliver_cancellation``).  They are the same in anyio 4.7, the oldest that we take, and in 4.16.
+(``_deliver_cancellation``).  They are the same in anyio 4.7, the oldest that we support, and in
+4.16.
 
-`try_out` tries all of them before any is used.  Where it says no, the guard in `reference`
-serves, which needs none of them.
+`try_out` tests all of them before any is used.  If it says no, the guard in `reference` takes over,
+which needs none of them.
 """
 
 import asyncio
@@ -41,7 +42,7 @@ _PAUSE: Final = 0.005
 
 
 class Delivers(Protocol):
-    """What decides how a scope delivers a cancellation."""
+    """Decides how a scope delivers a cancellation."""
 
     def deliver(self, scope: Scope, origin: Scope) -> bool:
         """Deliver the cancellation of `origin` to what is in `scope`; true to be asked again."""
@@ -66,9 +67,9 @@ def is_about_to_run(task: "asyncio.Task[Any]") -> bool:
 def call_after_step(task: "asyncio.Task[Any]", callback: Callable[[Any], object]) -> None:
     """Call `callback` right after `task` has run again, and before anything else can.
 
-    The loop calls back in order, and the task's own turn has been asked for already.  A future that
-    is not asyncio's own, as granian's, may know one callback only, which is the task's: while the
-    task waits for such a one, `callback` is called after a pause instead.
+    The loop calls back in order, and the task's own turn is scheduled already.  A future that is
+    not asyncio's own, such as granian's, may hold only one callback, the task's: while the task
+    waits for one of those, `callback` is called after a pause instead.
     """
     future = awaited_by(task)
     if isinstance(future, asyncio.Future):
@@ -80,7 +81,7 @@ def call_after_step(task: "asyncio.Task[Any]", callback: Callable[[Any], object]
 
 
 def suppress_destroyed_warning(task: "asyncio.Task[Any]") -> None:
-    """Have asyncio not complain if `task` never ends, since its loop has been dropped."""
+    """Keep asyncio from complaining if `task` never ends because its loop was dropped."""
     if hasattr(task, "_log_destroy_pending"):
         setattr(task, "_log_destroy_pending", False)  # noqa: B010 - unknown to type checkers
 
@@ -91,8 +92,8 @@ def suppress_destroyed_warning(task: "asyncio.Task[Any]") -> None:
 def innermost_scope(task: "asyncio.Task[Any]") -> Scope | None:
     """The cancel scope that `task` is in, if it is in any.
 
-    On the path of every request, hence by the dictionary inside anyio's: its own `get` takes twice
-    as long.
+    This is on the path of every request, so it reads the dictionary inside anyio's, whose own `get`
+    takes twice as long.
     """
     states: Any = _task_states
     if type(states) in _BY_REFERENCE:
@@ -103,7 +104,7 @@ def innermost_scope(task: "asyncio.Task[Any]") -> Scope | None:
 
 
 def scopes_inside(task: "asyncio.Task[Any]", outside: Scope | None) -> Iterator[Scope]:
-    """The scopes that `task` is in, from the innermost outwards, as far as `outside`."""
+    """The scopes that `task` is in, from the innermost outwards, up to `outside`."""
     scope = innermost_scope(task)
     while scope is not None and scope is not outside:
         yield scope
@@ -127,7 +128,7 @@ def is_cancelled(scope: Scope | None) -> bool:
 
 
 def cancellations_by_scopes(task: "asyncio.Task[Any]", outside: Scope | None) -> int:
-    """How many of the cancellations that `task` counts are by scopes inside `outside`."""
+    """How many of the cancellations that `task` counts come from scopes inside `outside`."""
     return sum(scope._pending_uncancellations or 0 for scope in scopes_inside(task, outside))
 
 
@@ -147,18 +148,18 @@ def is_active(scope: Scope) -> bool:
 
 
 class _Watched(_CancelScope):  # type: ignore[misc]
-    """A scope of somebody's for as long as we decide how it delivers a cancellation."""
+    """Somebody's scope, while we decide how it delivers a cancellation."""
 
     __slots__ = ()
 
     def _deliver_cancellation(self, origin: Scope) -> bool:
         decider = _deciders.get(self)
-        # None in a turn of the loop that was asked for while we decided.
+        # None in a turn of the loop that was scheduled while we decided.
         return deliver(self, origin) if decider is None else decider.deliver(self, origin)
 
 
 class _Listener(_CancelScope):  # type: ignore[misc]
-    """A scope with nothing in it, which calls a function when one around it is cancelled."""
+    """An empty scope that calls a function when one around it is cancelled."""
 
     __slots__ = ("callback",)
     callback: Callable[[], object]
@@ -172,9 +173,9 @@ _deciders: Final[dict[Scope, Delivers]] = {}
 
 
 def watch(scope: Scope, decider: Delivers) -> bool:
-    """Have `decider` asked whenever `scope` is to deliver a cancellation, until `unwatch`.
+    """Ask `decider` whenever `scope` has to deliver a cancellation, until `unwatch`.
 
-    False if it is of a class of somebody's own, or watched already.
+    False if it is of a subclass, or watched already.
     """
     if type(scope) is not _CancelScope:
         return False
@@ -190,7 +191,7 @@ def unwatch(scope: Scope) -> None:
 
 
 def deliver(scope: Scope, origin: Scope) -> bool:
-    """What `scope` does by itself to deliver a cancellation of `origin`."""
+    """Deliver the cancellation of `origin` as `scope` does by itself."""
     return bool(_CancelScope._deliver_cancellation(scope, origin))
 
 
@@ -200,7 +201,7 @@ def scopes_in(scope: Scope) -> tuple[Scope, ...]:
 
 
 def listen(scope: Scope, callback: Callable[[], object]) -> Scope:
-    """Have `callback` called when `scope` is cancelled, until `stop_listening`."""
+    """Call `callback` when `scope` is cancelled, until `stop_listening`."""
     listener = _Listener()
     listener.callback = callback
     listener._parent_scope = scope
@@ -209,5 +210,5 @@ def listen(scope: Scope, callback: Callable[[], object]) -> Scope:
 
 
 def stop_listening(listener: Scope) -> None:
-    """Take what `listen` returned out of its scope; not to be called by its callback."""
+    """Remove what `listen` returned from its scope.  Do not call this from its callback."""
     listener._parent_scope._child_scopes.discard(listener)

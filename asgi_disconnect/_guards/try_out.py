@@ -1,4 +1,4 @@
-"""Whether asyncio and anyio keep their records as `records` reads them: tried, and not believed."""
+"""Tests whether asyncio and anyio keep their records as `records` reads them."""
 
 import asyncio
 import contextlib
@@ -13,7 +13,7 @@ from .records import Scope
 
 @functools.cache  # once
 def can_be_read() -> bool:
-    """Whether asyncio and anyio keep their records as we read them; to be called in a task."""
+    """Whether asyncio and anyio keep their records as we read them.  Call this in a task."""
     task = asyncio.current_task()
     assert task is not None
     with contextlib.suppress(AttributeError, TypeError, KeyError):
@@ -22,12 +22,12 @@ def can_be_read() -> bool:
 
 
 def can_spare_groups() -> bool:
-    """Whether anyio puts a scope around each task of a group: since 4.14, with its handles."""
+    """Whether anyio puts a scope around each task of a group, as it does since 4.14."""
     return hasattr(anyio, "TaskHandle")
 
 
 class _Deciding:
-    """What is asked in the try-out: it does what the scope would do."""
+    """The decider of the try-out: it does what the scope would do."""
 
     def __init__(self) -> None:
         self.asked: list[tuple[Scope, Scope]] = []
