@@ -16,6 +16,6 @@ __all__ = [
 ]
 __version__ = "0.2.0"
 
-# Tracebacks and reprs name the modules that a user imports from.
+# So that tracebacks and reprs name the module that users import from.
 for _name in __all__:
     globals()[_name].__module__ = __name__

@@ -13,9 +13,10 @@ asgiref: Any = compatibility  # it is untyped
 def as_single_callable(app: Any) -> App:
     """`app` as a callable that takes scope, receive and send (ASGI 3).
 
-    An ASGI 2 application, which takes the scope and returns what takes the other two, is adapted.
-    The signature decides; asgiref's test is asked only where that fits both or cannot be read,
-    since it takes every class and every plain function that returns an awaitable for ASGI 2.
+    An ASGI 2 application, which takes the scope and returns a callable for the other two, is
+    adapted.  The signature decides; asgiref's test is asked only if the signature fits both or
+    cannot be read, because it takes every class, and every plain function that returns an
+    awaitable, for ASGI 2.
 
     Raises `TypeError` if `app` is not callable, or takes neither three arguments nor one.
     """

@@ -1,4 +1,4 @@
-"""The command line: one function that adds each subcommand, and what it imports only when it runs.
+"""The command line: each subcommand has a function that adds it, and one that runs it.
 
 Nothing optional is imported here, so ``--help`` works where no server is installed.
 """
@@ -16,10 +16,10 @@ AddParser = Callable[..., argparse.ArgumentParser]
 
 
 class _Parser(argparse.ArgumentParser):
-    """Says what is wrong in one line."""
+    """Reports an error in one line."""
 
     def error(self, message: str) -> NoReturn:
-        self.exit(2, f"{self.prog}: error: {message} (--help says more)\n")
+        self.exit(2, f"{self.prog}: error: {message} (see --help)\n")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -37,8 +37,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return run(chosen)
     except KeyboardInterrupt:
-        print(file=sys.stderr)  # leave the line that a terminal shows "^C" in
-        return 130  # what a shell says of a program that SIGINT ended
+        print(file=sys.stderr)  # end the line in which a terminal shows "^C"
+        return 130  # as shells report a program that SIGINT ended
 
 
 def _add_demo(add_parser: AddParser) -> None:
@@ -46,7 +46,8 @@ def _add_demo(add_parser: AddParser) -> None:
         "demo",
         help="see what abandoned requests cost, without and with the middleware",
         description="Starts uvicorn twice, without and with the middleware, sends it clients that"
-        " stay and clients that leave, and shows what it did for nobody. Takes about 10 seconds.",
+        " stay and clients that leave, and shows what it did for those that had left. Takes about"
+        " 10 seconds.",
     )
     parser.add_argument(
         "--page", action="store_true", help="serve a page instead, on which you are the client"
@@ -71,10 +72,10 @@ def _add_check(add_parser: AddParser) -> None:
     parser = add_parser(
         "check",
         help="see whether the middleware works in your app, on real servers",
-        description="Starts your app on each server that is installed, on a free port of this"
-        " machine, leaves it at several moments, and shows what became of it, without the"
-        " middleware and with it. The exit status is 0 if all is well with it, 1 if not, and 2 if"
-        " it could not be found out.",
+        description="Starts your app on each installed server, on a free port of this machine,"
+        " disconnects from it at several moments, and shows what became of it, without and with the"
+        " middleware. The exit status is 0 if all is well with the middleware, 1 if not, and 2 if"
+        " the check could not tell.",
     )
     parser.add_argument("app", metavar="MODULE:APP", help="where your app is, such as main:app")
     parser.add_argument(
@@ -86,19 +87,19 @@ def _add_check(add_parser: AddParser) -> None:
         " named)",
     )
     kind = parser.add_mutually_exclusive_group()
-    kind.add_argument("--path", type=_path, help="the path to ask for (default: /)")
+    kind.add_argument("--path", type=_path, help="the path to request (default: /)")
     kind.add_argument(
         "--websocket",
         type=_path,
         metavar="PATH",
         help="open a WebSocket there instead (needs the extra: asgi-disconnect[check])",
     )
-    parser.add_argument("--method", help="the method (default: POST with --data, GET without)")
+    parser.add_argument("--method", help="the HTTP method (default: POST with --data, GET without)")
     parser.add_argument(
         "--data",
         action="append",
         default=[],
-        help="the request's body, or a message for the WebSocket (repeatable); @FILE takes it from"
+        help="the request's body, or a message for the WebSocket (repeatable); @FILE reads it from"
         " a file",
     )
     parser.add_argument(
@@ -106,7 +107,7 @@ def _add_check(add_parser: AddParser) -> None:
         type=_header,
         action="append",
         default=[],
-        help="'Name: value', for the request; repeatable",
+        help="a header of the request, 'Name: value'; repeatable",
     )
     parser.add_argument("--app-dir", default=".", help="the folder that MODULE is in (default: .)")
     parser.add_argument(
@@ -123,7 +124,7 @@ def _add_check(add_parser: AddParser) -> None:
         "--deadline",
         type=_seconds,
         metavar="SECONDS",
-        help="see what the app makes of a deadline, too: the middleware gets this one",
+        help="check a deadline, too: the middleware gets this one",
     )
     parser.add_argument("--port", type=_port, help="the first port to use (default: free ones)")
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
@@ -132,7 +133,7 @@ def _add_check(add_parser: AddParser) -> None:
 
 def _port(text: str) -> int:
     if not text.isdecimal() or not 0 < int(text) < 65536:
-        raise argparse.ArgumentTypeError(f"{text!r} is no port: 1 to 65535")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a port: 1 to 65535")
     return int(text)
 
 
@@ -146,20 +147,22 @@ def _seconds(text: str) -> float:
     except ValueError:
         seconds = 0.0
     if not 0 < seconds < math.inf:
-        raise argparse.ArgumentTypeError(f"{text!r} is no time to wait: more than 0 seconds")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds above 0")
     return seconds
 
 
 def _path(text: str) -> str:
     if not text.startswith("/") or not text.isascii() or not text.isprintable() or " " in text:
-        raise argparse.ArgumentTypeError(f"{text!r} is no path: it begins with / and is quoted")
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not a path: it must begin with / and be percent-encoded"
+        )
     return text
 
 
 def _header(text: str) -> str:
     name, colon, _ = text.partition(":")
     if not colon or not name.strip() or not text.isprintable():
-        raise argparse.ArgumentTypeError(f"{text!r} is no header: 'Name: value'")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a header: use 'Name: value'")
     return text
 
 
@@ -187,7 +190,10 @@ def _check(chosen: argparse.Namespace) -> int:
     else:
         for option in ("method", "deadline"):
             if getattr(chosen, option) is not None:
-                print(f"asgi_disconnect check: a WebSocket has no --{option}", file=sys.stderr)
+                print(
+                    f"asgi_disconnect check: --{option} does not apply to a WebSocket",
+                    file=sys.stderr,
+                )
                 return 2
         request = check.WebSocket(chosen.websocket, tuple(chosen.header), data)
     return check.run(

@@ -18,27 +18,27 @@ T = TypeVar("T")
 
 
 class ClientDisconnected(OSError):
-    """The client has left before its response was complete, or will not get it for another cause.
+    """The client left before its response was complete, or cannot get it for another reason.
 
-    `Disconnect.cause` says which: the deadline has passed, for one.
+    `Disconnect.cause` says which: a deadline that has passed, for example.
 
     Since 0.1.
     """
 
 
-_GONE: Final = "the client has left before its response was complete"
+_GONE: Final = "the client left before its response was complete"
 _TEXTS: Final[dict[Cause, str]] = {
     "disconnect": _GONE,
     "send_error": _GONE,
-    "body_too_large": "the request's body is too large, and has been refused",
-    "body_timeout": "the request's body did not arrive in time, and has been refused",
-    "no_storage": "the request's body was stored and cannot be read back",
-    "deadline": "the deadline has passed before the response was complete",
+    "body_too_large": "the request's body is too large and was refused",
+    "body_timeout": "the request's body did not arrive in time and was refused",
+    "no_storage": "the request's stored body cannot be read back",
+    "deadline": "the deadline passed before the response was complete",
 }
 
 
 class CallbackHandle:
-    """What `Disconnect.add_callback` returns: `remove()` takes the callback back.  Since 0.1."""
+    """Returned by `Disconnect.add_callback`; `remove()` removes the callback.  Since 0.1."""
 
     __slots__ = ("_departure", "_key")
 
@@ -47,16 +47,16 @@ class CallbackHandle:
         self._key = key
 
     def remove(self) -> bool:
-        """Have the callback not called.  From any thread.
+        """Remove the callback, so that it is not called.  Works from any thread.
 
-        False if it has been removed before, or the client has left: the callback has been called
-        then, or is about to be, and may still be running.
+        False if it was removed before, or the client has left: then the callback has been called or
+        is about to be, and may still be running.
         """
         return self._departure.remove_callback(self._key)
 
 
 class Critical:
-    """What `Disconnect.critical` returns: a block that is finished before any cancellation."""
+    """Returned by `Disconnect.critical`: a block that finishes before any cancellation."""
 
     __slots__ = ("_departure", "_scope")
 
@@ -89,7 +89,7 @@ class Critical:
 
 
 class Disconnect:
-    """One exchange's client, and whether it has left before its response was complete.
+    """Says whether one exchange's client has left before its response was complete.
 
     A handler gets it from `current_disconnect()` or from ``scope["asgi_disconnect"]``.
 
@@ -100,7 +100,7 @@ class Disconnect:
 
     _last: Departure | None
     _deadline: float
-    """By `time.monotonic()`; if there is one, the middleware says it here."""
+    """By `time.monotonic()`; the middleware sets it, if there is one."""
 
     def __init__(self, exchange: Exchange) -> None:
         self._exchange: Exchange | None = exchange
@@ -116,24 +116,24 @@ class Disconnect:
     def end(self) -> None:
         """The exchange is over.
 
-        Whatever keeps a copy of the handler's context keeps this, as uvicorn's keep-alive timer
-        does, for seconds; so it lets go of the exchange, the app's task and the server's calls.
+        A copy of the handler's context keeps this alive: uvicorn's keep-alive timer has one, for
+        seconds.  So let go of the exchange, the app's task and the server's calls.
         """
         if self._exchange is not None:
             self._last = self._exchange.departure_so_far
             self._exchange = None
 
     def is_set(self) -> bool:
-        """Whether the client has left before its response was complete.  From any thread."""
+        """Whether the client has left before its response was complete.  Works from any thread."""
         return self.cause is not None
 
     @property
     def cause(self) -> Cause | None:
-        """Why the response will not be completed; None as long as it may be.  From any thread.
+        """Why the response will not be completed; None while it still may.  Works from any thread.
 
-        ``"disconnect"`` and ``"send_error"``: the client has left.  ``"deadline"``: it has passed.
-        ``"body_too_large"``, ``"body_timeout"`` and ``"no_storage"``: the request's body could not
-        be accepted.
+        ``"disconnect"`` and ``"send_error"``: the client has left.  ``"deadline"``: the deadline
+        has passed.  ``"body_too_large"``, ``"body_timeout"`` and ``"no_storage"``: the request's
+        body could not be accepted.
 
         Since 0.2.
         """
@@ -141,10 +141,10 @@ class Disconnect:
         return None if departure is None else departure.cause
 
     def remaining(self) -> float:
-        """Seconds until the deadline of this exchange passes.  From any thread.
+        """Seconds until the deadline of this exchange passes.  Works from any thread.
 
-        Never below 0; `math.inf` if there is none, and after `ignore()`.  To be passed on to what
-        the handler waits for: httpx, a database's ``statement_timeout``, a subprocess.
+        Never below 0; `math.inf` without a deadline, and after `ignore()`.  Pass it on to what the
+        handler waits for: httpx, a database's ``statement_timeout``, a subprocess.
 
         Since 0.2.
         """
@@ -157,9 +157,9 @@ class Disconnect:
         return max(0.0, getattr(self, "_deadline", math.inf) - time.monotonic())
 
     def raise_if_set(self) -> None:
-        """Raise `ClientDisconnected` if the client has left.  From any thread.
+        """Raise `ClientDisconnected` if the client has left.  Works from any thread.
 
-        Also where the response will not be completed for another `cause`; the error says which.
+        Also if the response will not be completed for another `cause`; the error says which.
         """
         cause = self.cause
         if cause is not None:
@@ -175,33 +175,33 @@ class Disconnect:
         await self._departure().wait()
 
     def add_callback(self, callback: Callback) -> CallbackHandle:
-        """Have `callback` called, without arguments, as soon as the client has left.
+        """Call `callback`, without arguments, as soon as the client has left.
 
-        If it has left, that is now.  An async function is awaited; another is called in a worker
-        thread, so that ``connection.cancel()`` and the like may block.  It runs in the context of
-        the code that adds it, and has `cleanup_timeout` seconds; if it raises, that is logged.
-        You can call this from any thread.
+        If it has left already, that is now.  An async function is awaited; a plain one is called in
+        a worker thread, so that ``connection.cancel()`` and the like may block.  The callback runs
+        in the context of the code that adds it, and has `cleanup_timeout` seconds; if it raises,
+        the error is logged.  You can add one from any thread.
 
-        There are 40 threads, and a plain callback that hangs keeps its own.  When none is free
-        for `cleanup_timeout` seconds, the callback is not called, and that is logged.
+        There are 40 threads, and a plain callback that hangs keeps its own.  If none is free within
+        `cleanup_timeout` seconds, the callback is not called, and that is logged.
 
-        It may be running while the handler goes on, so what it stops must still be the handler's
-        own: a connection that has gone back to its pool by then is another request's.
+        The callback may run while the handler goes on, so what it stops must still belong to the
+        handler: a connection that has gone back to its pool may belong to another request by then.
         """
         departure = self._departure()
         return CallbackHandle(departure, departure.add_callback(callback))
 
     def ignore(self) -> None:
-        """Have this exchange's app not cancelled for its client.  From any thread.
+        """Keep this exchange's app from being cancelled.  Works from any thread.
 
-        It has no deadline then.  What has been cancelled already stays so.
+        That lifts its deadline, too.  What has been cancelled already stays cancelled.
         """
         self._departure().ignored = True
 
     def critical(self) -> Critical:
-        """A block that is finished before any cancellation is delivered.
+        """A block that finishes before any cancellation is delivered.
 
-        ``async with`` in async code.  In sync code ``with`` holds back the cancellation of the
+        Use ``async with`` in async code.  In sync code, ``with`` holds back the cancellation of the
         exchange, so that async code around the thread is not cancelled either.
         """
         return Critical(self._departure())
@@ -228,7 +228,7 @@ def current_disconnect(default: T) -> Disconnect | T: ...
 def current_disconnect(default: object = _NO_DEFAULT) -> object:
     """The `Disconnect` of the exchange in which this is called.
 
-    Works in the handler, in tasks that it started, and in threads to which anyio or asgiref took
+    Works in the handler, in tasks that it started, and in threads that anyio or asgiref runs for
     it.  Outside an exchange it returns `default`, or raises `LookupError` if there is none.
 
     Since 0.1.

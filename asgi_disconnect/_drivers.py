@@ -1,6 +1,6 @@
-"""How the connection of a database is interrupted from another thread.
+"""Finds what interrupts a database connection from another thread.
 
-By the names that drivers, Django and SQLAlchemy give it: none of them is imported here.
+It goes by the names that drivers, Django and SQLAlchemy use, and imports none of them.
 """
 
 import inspect
@@ -18,9 +18,9 @@ _NAMES: Final = ("cancel_safe", "interrupt", "cancel")
 
 
 def find_interrupt(what: Any) -> Interrupt:
-    """What interrupts `what`, called from another thread.
+    """The function that interrupts `what` when it is called from another thread.
 
-    :raises TypeError: if there is no way.
+    :raises TypeError: if there is none.
     """
     for each in _connections_in(what):
         for name in _NAMES:
@@ -31,13 +31,13 @@ def find_interrupt(what: Any) -> Interrupt:
         function: Interrupt = what
         return function
     raise TypeError(
-        f"interrupting() needs a connection, a session, or a function to call, not {what!r}:"
-        " it has none of cancel_safe(), interrupt() and cancel()"
+        f"interrupting() needs a connection, a session, or a function to call, not {what!r},"
+        " which has no cancel_safe(), interrupt() or cancel()"
     )
 
 
 def _connections_in(what: Any) -> Iterator[Any]:
-    """`what`, and the driver's connection that it stands for."""
+    """`what`, and the driver's connection inside it."""
     yield what
     driver = getattr(what, "driver_connection", None)  # SQLAlchemy's pools
     if driver is not None:
@@ -55,7 +55,7 @@ def _connections_in(what: Any) -> Iterator[Any]:
 
 
 def find_session(what: Any) -> Any:
-    """SQLAlchemy's session, if `what` is one, or one for each thread; else None."""
+    """SQLAlchemy's session, if `what` is one or a ``scoped_session``; else None."""
     orm = sys.modules.get("sqlalchemy.orm")
     if orm is None:
         return None
@@ -68,7 +68,7 @@ def find_session(what: Any) -> Any:
 def follow_session(
     session: Any, hold: Callable[[object, Interrupt], None], release: Callable[[object], None]
 ) -> Generator[None]:
-    """Call `hold` with each connection that the session takes, `release` as it gives it back."""
+    """Call `hold` with each connection that the session takes, `release` when it goes back."""
     event: Any = sys.modules["sqlalchemy.event"]
     held: list[Any] = []
 
@@ -95,7 +95,7 @@ def follow_session(
 
 _lock: Final = threading.Lock()
 _released: Final[dict[int, Callable[[object], None]]] = {}
-"""What is called as a connection goes back to its pool, before another can have it."""
+"""What to call when a connection goes back to its pool, before another request can have it."""
 _followed: Final[WeakSet[Any]] = WeakSet()
 
 

@@ -1,6 +1,6 @@
 """Stop what cannot be cancelled, such as a query in a thread, when the client leaves.
 
-`Interruption` says when a thread interrupts it; what is not to be cancelled is left alone
+`Interruption` says when a thread interrupts it.  What must not be cancelled is left alone
 (`critical()`, `ignore()`, `cancel=False`: contract §6).
 """
 
@@ -18,7 +18,7 @@ from ._drivers import find_interrupt, find_session, follow_session
 
 
 def interrupting(what: Any) -> AbstractContextManager[None]:
-    """A block whose work in `what` is interrupted when the client leaves.
+    """Interrupt what a block does with `what` when the client leaves.
 
     ::
 
@@ -32,13 +32,13 @@ def interrupting(what: Any) -> AbstractContextManager[None]:
     - Django's ``connection``, or SQLAlchemy's ``Connection``;
     - SQLAlchemy's ``Session``, whose connections are interrupted from the moment that it takes
       them until it gives them back, however often it commits;
-    - a function without arguments.  An async one is awaited, and must not take long; another is
+    - a function without arguments.  An async one is awaited, and must not take long; a plain one is
       called in a worker thread.
 
-    It is called every 0.1 seconds until the block ends, and never after that, so a connection must
-    stay yours for the whole block (a session sees to that by itself).  Nothing is interrupted in a
-    `critical()` block, after `ignore()`, or with `cancel=False`.  Outside a guarded exchange the
-    block runs like any other.  Since 0.2.
+    The interruption is repeated every 0.1 seconds until the block ends, and never after that, so a
+    connection must stay yours for the whole block (a session ensures that).  Nothing is interrupted
+    in a `critical()` block, after `ignore()`, or with `cancel=False`.  Outside a guarded exchange
+    the block runs like any other.  Since 0.2.
 
     :raises TypeError: if there is no way to interrupt `what`.
     """
@@ -71,7 +71,7 @@ def _interrupting(what: Any) -> Generator[None]:
 
 @contextmanager
 def _interrupting_by_thread(departure: Departure) -> Generator[Interruption]:
-    """The block of a thread."""
+    """The block, interrupted from a thread."""
     interruption = Interruption()
     departure.interruptions.append(interruption)
     handle = departure.add_callback(lambda: interruption.run(lambda: departure.interrupts))

@@ -35,61 +35,60 @@ class DisconnectMiddleware:
 
         app = DisconnectMiddleware(app)
 
-    Put it outermost.  An app that listens for the disconnect itself, by a call of `receive()` that
-    waits, is told first and has `grace` seconds to end in its own way; an app that does not listen
-    is cancelled.  After the response is complete nothing is cancelled: background tasks run to
-    their end.  HTTP is guarded, and WebSockets with `websocket=True`; lifespan passes through.
+    Put it outermost.  An app that listens for the disconnect, by waiting in `receive()`, is told
+    first and has `grace` seconds to end in its own way; an app that does not listen is cancelled.
+    After the response is complete nothing is cancelled: background tasks run to their end.  HTTP is
+    guarded, and WebSockets with `websocket=True`; lifespan passes through.
 
     Since 0.1.
 
     :param app: any ASGI 3 or ASGI 2 application.
-    :param cancel: whether to cancel at all.  If false, the app can still hear of the disconnect,
-        by `receive()`.
+    :param cancel: whether to cancel at all.  If false, the app still gets the disconnect from
+        `receive()`.
     :param grace: seconds that an app has to end once it has been told (default 10);
         `math.inf` to tell it and never cancel it.
     :param only: a callable that takes the connection scope and says whether to guard the exchange
-        (default: all are guarded).  If it raises, the exchange is guarded and the error logged.
+        (default: guard all).  If it raises, the exchange is guarded and the error logged.
     :param watch_after: seconds into an exchange before the middleware starts to read ahead of the
-        app (default 0.005).  A request that ends before costs next to nothing; one that is
-        abandoned before is cancelled that much later.  0 watches from the first tick on;
+        app (default 0.005).  A request that ends earlier costs next to nothing; one that is
+        abandoned earlier is cancelled that much later.  0 watches from the first tick on;
         `math.inf` never reads ahead, so that only an app that listens learns of the disconnect.
-    :param cleanup_timeout: on asyncio, seconds for which the awaits of the cleanup that a
-        cancellation began (`finally`, `except`, `__aexit__`) are not cancelled again (default 10);
-        `math.inf` for as long as they take.  On trio, cleanup that awaits shields itself.
-    :param max_memory: bytes of a request's body, overhead included, that are held in memory when
-        they are read ahead of the app (default 1 MiB); what exceeds it goes to a temporary file.
+    :param cleanup_timeout: on asyncio, seconds that cleanup (`finally`, `except`, `__aexit__`) may
+        await after a cancellation before it is cancelled again (default 10); `math.inf` for no
+        limit.  On trio, cleanup that awaits must shield itself.
+    :param max_memory: bytes of a request's unread body, overhead included, to hold in memory
+        (default 1 MiB); the rest goes to a temporary file.
     :param max_disk: bytes that the temporary files of all exchanges of this instance may take
-        together (default 256 MiB), none of which takes more than it leaves to the others.  Where
-        there is no room, or the disk fails, reading ahead pauses until the app has read: nothing
-        is refused or lost, but the client's departure is not seen meanwhile.  0 never uses the
-        disk; `math.inf` for no limit.  Since 0.2.
-    :param max_body_size: bytes of a request's body, beyond which it is answered ``413`` if the
-        response has not started, and the app is cancelled (default: no limit).
-    :param body_timeout: seconds that the next piece of an unfinished body may take, beyond which
-        the request is answered ``408`` likewise (default: no limit).
+        together (default 256 MiB); none takes more than it leaves to the others.  If there is no
+        room, or the disk fails, reading ahead pauses until the app has read: nothing is refused
+        or lost, but a client that leaves meanwhile goes unnoticed.  0 never uses the disk;
+        `math.inf` for no limit.  Since 0.2.
+    :param max_body_size: bytes that a request's body may have (default: no limit).  A larger one is
+        answered ``413`` if the response has not started, and the app is cancelled.
+    :param body_timeout: seconds that the next piece of an unfinished body may take (default: no
+        limit).  After that the request is answered ``408`` in the same way.
     :param buffer: ``"ahead"`` (default) calls the app at once and reads on while it works;
-        ``"whole"`` receives the complete body first, within the same bounds, so that a client that
-        leaves in mid-upload never reaches the app; of a body for which there is no room it
-        receives what there is room for.
-    :param deadline: seconds from the start of a request, after which it is answered ``504`` if the
-        response has not started, and the app is told or cancelled as if its client had left
-        (default: no limit); or a callable that takes the connection scope and returns them, or
-        None.  If that raises, or returns something else, it is logged and there is no limit.  A
-        response that has started is cut off; a complete one is left alone.  WebSockets have none.
-        Since 0.2.
+        ``"whole"`` receives the complete body first, or as much as there is room for, so that a
+        client that leaves in mid-upload never reaches the app.
+    :param deadline: seconds that a request may take (default: no limit), or a callable that takes
+        the connection scope and returns them, or None.  After that the request is answered ``504``
+        if the response has not started, and the app is told or cancelled as if its client had left;
+        a response that has started is cut off, and a complete one is left alone.  If the callable
+        raises, or returns something else, that is logged and there is no limit.  WebSockets have no
+        deadline.  Since 0.2.
     :param websocket: whether to guard WebSockets too (default: they pass through untouched).  When
-        the client leaves, the app has `grace` seconds to finish its last message or to hear of
-        the disconnect by `receive()`; an app that has not heard of it by then is cancelled.
-        `max_memory` bounds the unread messages; the other bounds are HTTP's.  Since 0.2.
+        the client leaves, the app has `grace` seconds to finish its last message or to get the
+        disconnect from `receive()`; an app that has not got it by then is cancelled.  `max_memory`
+        bounds the unread messages; the other bounds are for HTTP only.  Since 0.2.
     :param on_disconnect: one callable or several, each called with a `DisconnectReport` once for
         each premature disconnect, after the app has ended.  A sync one is called on the event loop
-        and must not block; an async one has `cleanup_timeout` seconds.  If it raises, that is
+        and must not block; an async one has `cleanup_timeout` seconds.  If it raises, the error is
         logged and harms no request.  If it has a method ``on_end(scope, seconds, complete)``, that
-        is called too, at the end of every guarded exchange; ``on_leave(scope)`` and
-        ``on_stop(scope)`` are called when its client leaves and when the app has ended since: see
-        the guide on monitoring.  These methods since 0.2.
-    :raises TypeError: if `app` is not callable or an option is of another type.
-    :raises ValueError: if an option is out of its range.
+        is called, too, at the end of every guarded exchange; ``on_leave(scope)`` is called when the
+        client leaves, and ``on_stop(scope)`` when the app has ended after that.  See the guide on
+        monitoring.  These methods since 0.2.
+    :raises TypeError: if `app` is not callable or an option has the wrong type.
+    :raises ValueError: if an option is out of range.
     """
 
     def __init__(
@@ -136,7 +135,7 @@ class DisconnectMiddleware:
             BoundedExchange if self._is_bounded else HTTPExchange
         )
 
-    # Any, since each framework has types of its own for these, and ours are none of them.
+    # Any, because each framework has its own types for these.
     async def __call__(self, scope: Any, receive: Any, send: Any) -> Any:
         """Handle one connection scope: the ASGI 3 application interface."""
         kind = scope.get("type")
@@ -146,7 +145,7 @@ class DisconnectMiddleware:
             return await self.app(scope, receive, send)
         own_scope = {**scope}
         headers: Any = scope.get("headers")
-        # Looked at here first, which spares most requests a call.
+        # Checked here first, which spares most requests a call.
         plain = type(headers) in PLAIN and headers and type(headers[0]) in PLAIN
         if not plain and make_readable(own_scope):
             scope = {**own_scope}

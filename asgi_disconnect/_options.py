@@ -14,12 +14,12 @@ SECONDS: Final = "seconds"
 BYTES: Final = "bytes"
 
 FOREVER: Final = 1e9
-"""Seconds, some thirty years, beyond which there is no deadline: no clock takes any number."""
+"""Seconds (some thirty years) beyond which there is no deadline: clocks do not take any number."""
 
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What a `DisconnectMiddleware` was asked to do; see there for what each means."""
+    """The options of a `DisconnectMiddleware`, which documents them."""
 
     cancel: bool = True
     grace: float = 10.0
@@ -34,27 +34,27 @@ class Options:
     seconds: float | None = None
     """A deadline that is the same for all exchanges."""
     deadline: Callable[[Scope], Any] | None = None
-    """One that says it for each."""
+    """One that is chosen for each exchange."""
     websocket: bool = False
     on_disconnect: tuple[Callable[[Any], Any], ...] = ()
     disk_quota: DiskQuota = field(init=False, repr=False, compare=False)
-    """Made here, since options are what all the exchanges of a middleware share."""
+    """Made here, because all exchanges of a middleware share its options."""
     leave_hooks: tuple[Callable[[Scope], Any], ...] = field(init=False, repr=False, compare=False)
-    """The `on_leave` methods of those hooks that have one, looked for once."""
+    """The `on_leave` methods of the hooks that have one, looked up once."""
     stop_hooks: tuple[Callable[[Scope], Any], ...] = field(init=False, repr=False, compare=False)
-    """Their `on_stop` methods, likewise."""
+    """Their `on_stop` methods."""
     end_hooks: tuple[Callable[[Scope, float, bool], Any], ...] = field(
         init=False, repr=False, compare=False
     )
-    """Their `on_end` methods, likewise."""
+    """Their `on_end` methods."""
     bounds_body: bool = field(init=False, repr=False, compare=False)
-    """Whether each piece of a body has to be looked at, before the app gets it."""
+    """Whether to check each piece of a body before the app gets it."""
 
     def __post_init__(self) -> None:
         _check_flag("cancel", self.cancel)
         _check_number("grace", self.grace, SECONDS, "math.inf to tell the app and never cancel it")
         _check_number("watch_after", self.watch_after, SECONDS, "math.inf never to read ahead")
-        _check_number("cleanup_timeout", self.cleanup_timeout, SECONDS, "math.inf to wait for it")
+        _check_number("cleanup_timeout", self.cleanup_timeout, SECONDS, "math.inf for no limit")
         _check_number("max_memory", self.max_memory, BYTES, "math.inf never to use the disk")
         _check_number("max_disk", self.max_disk, BYTES, "math.inf for no limit")
         object.__setattr__(self, "disk_quota", DiskQuota(self.max_disk))
@@ -82,11 +82,11 @@ class Options:
 
 
 def _methods(name: str, hooks: Iterable[object]) -> tuple[Callable[..., Any], ...]:
-    """The methods called `name` of those hooks that have one."""
+    """The methods called `name` of the hooks that have one."""
     found = [method for hook in hooks if callable(method := getattr(hook, name, None))]
     for method in found:
         if inspect.iscoroutinefunction(method):
-            raise TypeError(f"{name}() of a hook of on_disconnect must be sync, not {method!r}")
+            raise TypeError(f"{name}() of an on_disconnect= hook must be sync, not {method!r}")
     return tuple(found)
 
 

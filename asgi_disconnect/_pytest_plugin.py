@@ -1,4 +1,4 @@
-"""pytest's plugin: two fixtures that play each server in turn.
+"""The pytest plugin: two fixtures that play each server in turn.
 
 pytest imports this in every run once the package is installed, so it imports nothing else before
 a test uses a fixture.
@@ -32,20 +32,20 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Run each test that uses a fixture of ours once for each server."""
+    """Run each test that uses one of our fixtures once for each server."""
     used = [fixture for fixture in FIXTURES if fixture in metafunc.fixturenames]
     for fixture in used:
         servers: Any = metafunc.config.getoption(OPTION) or SERVERS
         metafunc.parametrize(fixture, servers, indirect=True)
     if used and _runs_on_anyios_own_choice(metafunc):
-        # anyio's choice is every back end that is installed, and trio often is, as something that
-        # something else needs; few apps run on it.  A mark, since pytest lets one take precedence.
+        # anyio chooses every back end that is installed.  trio often is, because something else
+        # needs it, but few apps run on it.  This is a mark, because pytest gives marks precedence.
         only_asyncio = pytest.mark.parametrize("anyio_backend", ["asyncio"], indirect=True)
         metafunc.definition.add_marker(only_asyncio)
 
 
 def _runs_on_anyios_own_choice(metafunc: pytest.Metafunc) -> bool:
-    """Neither a fixture `anyio_backend` of the user's nor a mark chooses the back end."""
+    """Whether neither a mark nor the user's own `anyio_backend` fixture chooses the back end."""
     if any(
         "anyio_backend" in str(mark.args[:1] or mark.kwargs.get("argnames"))
         for mark in metafunc.definition.iter_markers("parametrize")
@@ -57,7 +57,7 @@ def _runs_on_anyios_own_choice(metafunc: pytest.Metafunc) -> bool:
 
 @pytest.fixture
 def asgi_exchange(request: pytest.FixtureRequest) -> "Callable[..., Played]":
-    """`asgi_disconnect.testing.exchange`, as one server after the other would do it."""
+    """`asgi_disconnect.testing.exchange`, played as each server in turn."""
     from .testing import exchange
 
     return functools.partial(exchange, server=request.param)
@@ -65,7 +65,7 @@ def asgi_exchange(request: pytest.FixtureRequest) -> "Callable[..., Played]":
 
 @pytest.fixture
 def asgi_websocket_exchange(request: pytest.FixtureRequest) -> "Callable[..., PlayedWebSocket]":
-    """`asgi_disconnect.testing.websocket_exchange`, as one server after the other would do it."""
+    """`asgi_disconnect.testing.websocket_exchange`, played as each server in turn."""
     from .testing import websocket_exchange
 
     return functools.partial(websocket_exchange, server=request.param)

@@ -1,4 +1,4 @@
-"""What an operator can use: a report of each premature disconnect (contract §7)."""
+"""Reports each premature disconnect to the operator (contract §7)."""
 
 import functools
 import inspect
@@ -30,10 +30,10 @@ _STARTS: Final = frozenset({"http.response.start", "websocket.http.response.star
 _BRING_BYTES: Final = frozenset({"http.response.body", "websocket.send"})
 
 observers: list[Callable[[Any], object]] = []
-"""Called with each report, beside the instances' own hooks: how `testing` and `check` look on."""
+"""Called with each report, besides the instances' own hooks; `testing` and `check` use this."""
 
 PLAYED: Final = "asgi_disconnect.testing"
-"""The key of the scope at which `testing` puts the server that it plays."""
+"""The scope's key under which `testing` puts the server that it plays."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,17 +44,17 @@ class DisconnectReport:
     """The connection scope that the app was given."""
     phase: Phase
     """What the departure interrupted: receiving the body, processing, or the response; or a
-    WebSocket, which is connected."""
+    connected WebSocket."""
     outcome: Outcome
     """What became of the app.
 
-    ``told``: it was given the disconnect and ended in its own way.  ``cancelled``: it was
-    cancelled.  ``overran``: it did not end within `grace` after it was told, and was cancelled; or
-    its cleanup did not end within `cleanup_timeout`.  ``ignored``: it was not to be cancelled, by
-    `cancel=False` or `ignore()`.  ``finished``: it ended before anything was done.
+    ``told``: it got the disconnect and ended in its own way.  ``cancelled``: it was cancelled.
+    ``overran``: it did not end within `grace` after it was told, and was cancelled; or its cleanup
+    did not end within `cleanup_timeout`.  ``ignored``: `cancel=False` or `ignore()` kept it from
+    being cancelled.  ``finished``: it ended before anything was done.
     """
     cause: Cause
-    """How the departure became known, or what we could not accept (`Cause`)."""
+    """How the departure became known, or why the request was refused (`Cause`)."""
     seconds_since_start: float
     """Seconds from the start of the exchange to the end of the app."""
     seconds_to_end: float
@@ -63,24 +63,24 @@ class DisconnectReport:
     """Bytes of the request's body, or of a WebSocket's messages, that were read from the server."""
     bytes_sent: int
     """Bytes of the response's body, or of a WebSocket's messages, that were handed to the server;
-    files sent by path or by descriptor are not counted."""
+    without files sent by path or descriptor."""
     status: int | None
     """The response's status, if it had started."""
     exception: BaseException | None = None
-    """What the app ended with, if it raised anything: the very object.
+    """The exception that the app ended with, if any.
 
-    None if that was our cancellation.  An error that an abandoned app raises is nothing that the
-    server hears of, so this is where a bug in its cleanup shows.  Since 0.2.
+    None if that was our cancellation.  The server does not see what an abandoned app raises, so a
+    bug in its cleanup shows here.  Since 0.2.
     """
     code: int | None = None
-    """A WebSocket's close code, if the server has told it; None for HTTP.  Since 0.2."""
+    """A WebSocket's close code, if the server gave one; None for HTTP.  Since 0.2."""
 
 
 class Reported(Exchange):
-    """What is mixed into an exchange to keep count, and to call `hooks` if its client leaves."""
+    """Mixed into an exchange to count bytes, and to call hooks if its client leaves."""
 
     reported_scope: Scope | None = None
-    """The app's scope, which refers to us: until the app has ended."""
+    """The app's scope, until the app has ended: it refers to us."""
     _bytes_received = 0
     _bytes_sent = 0
     _status: int | None = None
@@ -132,7 +132,7 @@ class Reported(Exchange):
     def close(self, error: BaseException | None = None) -> None:
         """The app has ended, and the watcher is about to."""
         super().close(error)
-        # The other refers to us.
+        # `_receive_counted` refers to us.
         if isinstance(self.server_receive, InterruptibleReceive):
             self.server_receive.receive = self.receive_uncounted
         else:
@@ -168,13 +168,13 @@ class Reported(Exchange):
 
 
 class ReportedHTTPExchange(Reported, HTTPExchange):
-    """An HTTP exchange of which an operator hears if its client leaves before the end."""
+    """An HTTP exchange that is reported if its client leaves before the end."""
 
     def _server_is_gunicorn(self) -> bool:
         return is_gunicorns(self.receive_uncounted)
 
     def refuse(self, refused: Refused) -> bool:
-        """Answer in the app's stead, unless it has begun to."""
+        """Answer for the app, unless it has begun to."""
         not_started = self.response is NOT_STARTED
         premature = super().refuse(refused)
         if premature and not_started:
@@ -183,11 +183,11 @@ class ReportedHTTPExchange(Reported, HTTPExchange):
 
 
 class ReportedWebSocketExchange(Reported, WebSocketExchange):
-    """A WebSocket of which an operator hears if its client leaves before the end."""
+    """A WebSocket that is reported if its client leaves before the end."""
 
 
 class ReportedBoundedExchange(ReportedHTTPExchange, BoundedExchange):
-    """The same, of one that has a deadline, or may be refused before its app is called."""
+    """The same for one that has a deadline, or may be refused before its app is called."""
 
 
 def reported(kind: Literal["http", "websocket"], *, bounded: bool) -> type[Reported]:
@@ -213,7 +213,7 @@ def _call_methods(methods: Iterable[Callable[..., Any]], name: str, *arguments: 
         try:
             method(*arguments)
         except Exception:
-            logger.exception("%s() of a hook of on_disconnect= raised: %r", name, method)
+            logger.exception("%s() of an on_disconnect= hook raised: %r", name, method)
 
 
 async def _call_hooks(report: DisconnectReport, options: Options) -> None:
@@ -224,6 +224,6 @@ async def _call_hooks(report: DisconnectReport, options: Options) -> None:
                 if inspect.isawaitable(result):
                     await result
             if patience.cancelled_caught:
-                logger.error("a hook of on_disconnect= took too long: %r", hook)
+                logger.error("an on_disconnect= hook took too long: %r", hook)
         except Exception:
-            logger.exception("a hook of on_disconnect= raised: %r", hook)
+            logger.exception("an on_disconnect= hook raised: %r", hook)

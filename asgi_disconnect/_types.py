@@ -1,4 +1,4 @@
-"""The shapes that ASGI gives to what passes through here, so that no framework is imported."""
+"""ASGI's types, defined here so that no framework is imported."""
 
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any

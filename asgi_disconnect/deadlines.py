@@ -2,8 +2,8 @@
 
     DisconnectMiddleware(app, deadline=client_deadline(at_most=30))
 
-A caller that says how long it waits saves you from working on afterwards.  What a header says is
-anybody's to write, so it only ever shortens the time: never more than `at_most`.
+A caller that says how long it waits saves you any work after that.  Anybody can write a header, so
+headers only shorten the time, which is never more than `at_most`.
 """
 
 import functools
@@ -32,18 +32,18 @@ _HEADERS: Final[dict[bytes, tuple[re.Pattern[bytes], dict[bytes, float]]]] = {
 
 
 def client_deadline(at_most: float = 60.0) -> Callable[[MutableMapping[str, Any]], float]:
-    """For `deadline=`: the time that the client or a proxy gives this request.
+    """For `deadline=`: give a request the time that its client or a proxy states.
 
     It reads ``grpc-timeout`` (gRPC over HTTP2), ``connect-timeout-ms`` (the Connect protocol) and
-    ``x-envoy-expected-rq-timeout-ms`` (Envoy's router), and takes the smallest of what it finds.
-    A value that is not a positive integer in the form that its specification gives is skipped.
+    ``x-envoy-expected-rq-timeout-ms`` (Envoy's router), and takes the smallest of what it finds.  A
+    value that is not a positive integer in the specified form is skipped.
 
     Since 0.2.
 
     :param at_most: seconds (default 60) for a request without such a header, and the most that a
         header can ask for; `math.inf` for no limit.
     :raises TypeError: if `at_most` is not a number.
-    :raises ValueError: if it is negative, or not a number at all (NaN).
+    :raises ValueError: if it is negative or NaN.
     """
     check_seconds("at_most", at_most, "math.inf for no limit")
     return functools.partial(_read_deadline, at_most)

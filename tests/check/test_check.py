@@ -149,10 +149,10 @@ def test_a_request_that_does_not_reach_the_app_is_not_called_sound() -> None:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (("--path", "slow"), "'slow' is no path"),
-        (("--path", "/slow now"), "'/slow now' is no path"),
-        (("--header", "accept"), "'accept' is no header"),
-        (("--header", "a: b\r\nc: d"), "is no header"),
+        (("--path", "slow"), "'slow' is not a path"),
+        (("--path", "/slow now"), "'/slow now' is not a path"),
+        (("--header", "accept"), "'accept' is not a header"),
+        (("--header", "a: b\r\nc: d"), "is not a header"),
     ],
 )
 def test_a_request_that_is_none_is_refused(arguments: tuple[str, ...], said: str) -> None:

@@ -212,8 +212,8 @@ def test_the_library_is_asked_for_where_it_is_too_old(tmp_path: Path) -> None:
     [
         (("--websocket", "push"), "'push' is no path"),
         (("--websocket", "/push", "--path", "/"), "not allowed with argument"),
-        (("--websocket", "/push", "--method", "POST"), "a WebSocket has no --method"),
-        (("--websocket", "/push", "--deadline", "3"), "a WebSocket has no --deadline"),
+        (("--websocket", "/push", "--method", "POST"), "--method does not apply to a WebSocket"),
+        (("--websocket", "/push", "--deadline", "3"), "--deadline does not apply to a WebSocket"),
     ],
 )
 def test_what_a_websocket_does_not_have_is_refused(arguments: tuple[str, ...], said: str) -> None:

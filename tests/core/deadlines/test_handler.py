@@ -72,7 +72,7 @@ async def test_what_is_said_when_it_is_raised_follows_the_cause() -> None:
     ]
     texts = [text for _, text in said]
     assert len(set(texts)) == 4
-    assert texts[0] == "the client has left before its response was complete"
+    assert texts[0] == "the client left before its response was complete"
 
 
 async def test_remaining_counts_down_in_any_thread() -> None:

@@ -210,6 +210,6 @@ async def test_outside_an_exchange_the_block_runs_like_any_other() -> None:
 
 
 async def test_what_cannot_be_interrupted_is_an_error_that_says_what_can() -> None:
-    names = r"cancel_safe\(\), interrupt\(\) and cancel\(\)"
+    names = r"cancel_safe\(\), interrupt\(\) or cancel\(\)"
     with pytest.raises(TypeError, match=names), interrupting("a connection"):
         pass

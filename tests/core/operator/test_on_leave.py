@@ -149,7 +149,7 @@ async def test_one_that_raises_is_logged_and_harms_nothing(
     with caplog.at_level(logging.ERROR, "asgi_disconnect"):
         await server.run(sleeps, http_scope(path="/x"), on_disconnect=[faulty, sound])
     (record,) = caplog.records
-    assert record.getMessage().startswith(f"{name}() of a hook of on_disconnect= raised: ")
+    assert record.getMessage().startswith(f"{name}() of an on_disconnect= hook raised: ")
     assert sound.diary == ["leaves /x", "stops /x", "ends", "cancelled"]
 
 
@@ -159,5 +159,5 @@ def test_an_async_one_is_refused(name: str) -> None:
 
     hook: Any = Hook()
     setattr(hook, name, method)
-    with pytest.raises(TypeError, match=rf"{name}\(\) of a hook of on_disconnect must be sync"):
+    with pytest.raises(TypeError, match=rf"{name}\(\) of an on_disconnect= hook must be sync"):
         DisconnectMiddleware(sleeps, on_disconnect=hook)
