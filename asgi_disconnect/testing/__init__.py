@@ -1,4 +1,4 @@
-"""How a handler takes a disconnect, tested without a server and without sleeping.
+"""Tests how a handler takes a disconnect, without a server and without sleeping.
 
 ::
 
@@ -16,11 +16,11 @@
 `DisconnectMiddleware`: without it the same test shows what the middleware is for.  In a test that
 is not async, ``with exchange(...)`` gives the same client without ``await``.
 
-pytest finds a fixture, `asgi_exchange`, which is `exchange` as each server in turn would do it.
+In pytest, the fixture `asgi_exchange` is `exchange`, played as each server in turn.
 
 Django's `TestCase` can do both.  In an ``async def test_...`` the views use the test's own database
 connection and so see its transaction; under ``with exchange(...)`` they run in another thread and
-use another connection, for which `TransactionTestCase` is needed.
+use another connection, so you need `TransactionTestCase`.
 """
 
 from ._behaviours import BEHAVIOURS, Behaviour, ServerName

@@ -1,7 +1,7 @@
 """What each server does around a disconnect, as far as an app can tell.
 
-Measured on uvicorn 0.54, hypercorn 0.18, daphne 4.2.3, granian 2.8.7 and gunicorn 27.0.1, each as
-it is started without options.
+Measured on uvicorn 0.54, hypercorn 0.18, daphne 4.2.3, granian 2.8.7 and gunicorn 27.0.1, each
+started without options.
 """
 
 from dataclasses import dataclass
@@ -17,17 +17,17 @@ class Behaviour:
 
     name: ServerName
     repeats_disconnect: bool
-    """`receive()` says "disconnect" as often as it is asked, instead of once."""
+    """`receive()` says "disconnect" at every call, instead of once."""
     drops_unread_body: bool = False
     """What the app has not read of the body is lost when the client leaves."""
     whole_body: bool = False
-    """The app is called when the body is complete; if the client leaves before, it never is."""
+    """The app is called when the body is complete, and never if the client leaves before that."""
     ends_body_apart: bool = False
-    """The end of the body is a message of its own, without a piece."""
+    """The end of the body is an empty message of its own."""
     piece: int
-    """Bytes of body that one message holds at most."""
+    """The most bytes of body that one message holds."""
     loses_cancelled_receive: bool = False
-    """A call of `receive()` that is cancelled before the body is complete loses what comes next."""
+    """A `receive()` that is cancelled before the body is complete loses the next message."""
     tells_of_completion: bool = True
     """`receive()` says "disconnect" when the response is complete, though the client is there."""
     send_waits_when_gone: bool = False
@@ -35,7 +35,7 @@ class Behaviour:
     send_buffer: int | None = None
     """Bytes that `send()` takes for a client that does not read, before it waits."""
     cancels_after: float | None = None
-    """Seconds after the disconnect or the end of the response, when the server cancels the app."""
+    """Seconds from the disconnect or the end of the response until the server cancels the app."""
     http_version: str = "1.1"
     spec_version: str | None = "2.3"
     extensions: tuple[str, ...] | None = None
@@ -112,7 +112,7 @@ BEHAVIOURS: Final[dict[str, Behaviour]] = {
 
 
 def behaviour_of(server: str) -> Behaviour:
-    """The behaviour of the server of that name; `ValueError` if it is none that we know."""
+    """The behaviour of the server of that name; raises `ValueError` if we know none."""
     try:
         return BEHAVIOURS[server]
     except KeyError:

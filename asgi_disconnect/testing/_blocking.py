@@ -12,21 +12,21 @@ ClientT = TypeVar("ClientT", bound=Waiting[Any])
 
 
 class Portal(Protocol):
-    """What calls a function in the exchange's event loop (anyio's `BlockingPortal`)."""
+    """Calls functions in the exchange's event loop (anyio's `BlockingPortal`)."""
 
     def call(self, func: Any, /, *args: Any) -> Any:
         """Call `func` there and return what it returns."""
 
 
 class Blocking(Generic[ClientT]):
-    """What the clients of both kinds have in common."""
+    """What both kinds of client have in common."""
 
     def __init__(self, client: ClientT, portal: Portal) -> None:
         self._client = client
         self._call = portal.call
 
     def until(self, signal: Signal) -> None:
-        """Return when the app gives a signal of the test's own: an event, `threading.Event` too."""
+        """Return when the app gives the test's own signal: an event, `threading.Event` too."""
         self._call(self._client.until, signal)
 
     def until_working(self) -> None:
@@ -34,14 +34,14 @@ class Blocking(Generic[ClientT]):
         self._call(self._client.until_working)
 
     def until_receiving(self) -> None:
-        """Return when the app waits in `receive()`, having got everything that was sent to it."""
+        """Return when the app waits in `receive()` and has got everything that was sent to it."""
         self._call(self._client.until_receiving)
 
 
 class BlockingClient(Blocking[Client]):
     """The client of an exchange under test; `exchange()` makes it.
 
-    Each method does what `Client`'s of the same name does.
+    Each method does what `Client`'s method of the same name does.
 
     Since 0.1.
     """
@@ -59,11 +59,11 @@ class BlockingClient(Blocking[Client]):
         self._call(self._client.pass_deadline)
 
     def fail_send(self, error: OSError | None = None) -> None:
-        """Leave in such a way that the app's next `send()` raises `error`."""
+        """Leave, so that the app's next `send()` raises `error`."""
         self._call(self._client.fail_send, error)
 
     def stop_reading(self) -> None:
-        """Stay, and take nothing more: `send()` waits when the server's buffers are full."""
+        """Stay, but take nothing more: `send()` waits when the server's buffers are full."""
         self._call(self._client.stop_reading)
 
     def resume_reading(self) -> None:
@@ -94,24 +94,24 @@ class BlockingClient(Blocking[Client]):
 
     @property
     def headers(self) -> list[tuple[bytes, bytes]]:
-        """The response's headers, in lower case as they should be."""
+        """The response's headers, whose names should be in lower case."""
         return self._client.headers
 
     @property
     def body(self) -> bytes:
-        """What it has got of the response's body."""
+        """The part of the response's body that the client has got."""
         return self._client.body
 
     @property
     def messages(self) -> list[Message]:
-        """What the app has sent to it, message by message."""
+        """What the app has sent to the client, message by message."""
         return self._client.messages
 
 
 class BlockingWebSocketClient(Blocking[WebSocketClient]):
     """The client of a WebSocket under test; `websocket_exchange()` makes it.
 
-    Each method does what `WebSocketClient`'s of the same name does.  Since 0.2.
+    Each method does what `WebSocketClient`'s method of the same name does.  Since 0.2.
     """
 
     def send(self, data: str | bytes) -> None:
@@ -131,7 +131,7 @@ class BlockingWebSocketClient(Blocking[WebSocketClient]):
         self._call(self._client.until_accepted)
 
     def receive(self) -> str | bytes:
-        """The next message of the app's, when it has sent it."""
+        """Wait for the app's next message and return it."""
         message: str | bytes = self._call(self._client.receive)
         return message
 
@@ -142,7 +142,7 @@ class BlockingWebSocketClient(Blocking[WebSocketClient]):
 
     @property
     def accepted(self) -> bool:
-        """The app has accepted the connection."""
+        """Whether the app has accepted the connection."""
         return self._client.accepted
 
     @property
@@ -157,7 +157,7 @@ class BlockingWebSocketClient(Blocking[WebSocketClient]):
 
     @property
     def sent(self) -> list[str | bytes]:
-        """What the app has sent to it."""
+        """What the app has sent to the client."""
         return self._client.sent
 
     @property

@@ -1,4 +1,4 @@
-"""The client's side of one HTTP exchange, in a test's hands."""
+"""The client's side of one HTTP exchange, driven by a test."""
 
 import math
 
@@ -22,9 +22,9 @@ class Client(Waiting[PlayedHTTPServer]):
         :raises RuntimeError: if the body is complete, or the client has left.
         """
         if self._server.body_ended:
-            raise RuntimeError("the body is complete: was exchange() to be given more_body=True?")
+            raise RuntimeError("the body is complete: does exchange() need more_body=True?")
         if self._server.gone:
-            raise RuntimeError("the client has left, and cannot send")
+            raise RuntimeError("the client has left and cannot send")
         self._server.upload(body, more_body=more_body)
 
     def disconnect(self) -> None:
@@ -36,7 +36,7 @@ class Client(Waiting[PlayedHTTPServer]):
 
         Since 0.2.
 
-        :raises RuntimeError: if it has none, or the app has not been called yet.
+        :raises RuntimeError: if there is none, or the app has not been called yet.
         """
         server = self._server
         exchange = server.exchange
@@ -45,7 +45,7 @@ class Client(Waiting[PlayedHTTPServer]):
         elif server.ended:
             raise RuntimeError("the app has ended: there is no deadline any more")
         elif not server.called:
-            raise RuntimeError("the app has not been called yet: await until_working() before")
+            raise RuntimeError("the app has not been called yet: await until_working() first")
         else:
             raise RuntimeError(
                 "no deadline has been set: is the app wrapped in DisconnectMiddleware with"
@@ -53,9 +53,9 @@ class Client(Waiting[PlayedHTTPServer]):
             )
 
     def fail_send(self, error: OSError | None = None) -> None:
-        """Leave in such a way that the app's next `send()` raises `error`.
+        """Leave, so that the app's next `send()` raises `error`.
 
-        No server of today does so; the specification allows it (ASGI HTTP 2.4, "Disconnected
+        No current server does so, but the specification allows it (ASGI HTTP 2.4, "Disconnected
         Client").
 
         :param error: `BrokenPipeError` if not given.
@@ -63,7 +63,7 @@ class Client(Waiting[PlayedHTTPServer]):
         self._server.send_error = error or BrokenPipeError("the client has left")
 
     def stop_reading(self) -> None:
-        """Stay, and take nothing more: `send()` waits when the server's buffers are full."""
+        """Stay, but take nothing more: `send()` waits when the server's buffers are full."""
         self._server.set_reading(False)
 
     def resume_reading(self) -> None:
@@ -114,25 +114,25 @@ class Client(Waiting[PlayedHTTPServer]):
 
     @property
     def headers(self) -> list[tuple[bytes, bytes]]:
-        """The response's headers, in lower case as they should be."""
+        """The response's headers, whose names should be in lower case."""
         return [
             (bytes(name), bytes(value)) for name, value in self._server.start.get("headers", ())
         ]
 
     @property
     def body(self) -> bytes:
-        """What it has got of the response's body."""
+        """The part of the response's body that the client has got."""
         return self._server.body
 
     @property
     def messages(self) -> list[Message]:
-        """What the app has sent to it, message by message."""
+        """What the app has sent to the client, message by message."""
         return self._server.sent
 
     # What is probably wrong
 
     def _refuse_the_impossible(self, what: str) -> None:
-        """Not to wait for `patience` seconds where it is known at once."""
+        """Fail at once, instead of after `patience` seconds, if it cannot happen."""
         server = self._server
         if server.behaviour.whole_body and not (server.body_ended or server.gone):
             raise NeverHappened(
@@ -150,7 +150,7 @@ class Client(Waiting[PlayedHTTPServer]):
         if server.exception is not None:
             return f"it raised {server.exception!r}. {server.hint}".rstrip()
         if not server.called:
-            return "it was not even called, since its client left before."
+            return "it was not even called, because its client left first."
         status = server.start.get("status")
         if status == 404:
             return "it answered 404. Is the path right?"
@@ -159,8 +159,8 @@ class Client(Waiting[PlayedHTTPServer]):
             return f"it answered {status}. What has it logged?{hint}"
         if server.complete:
             return (
-                f"it has answered {status}. There is nothing left to abandon; is it"
-                " the right path, and does the handler do any work there that waits?"
+                f"it has answered {status}. There is nothing left to abandon. Is the path right,"
+                " and does the handler wait for anything there?"
             )
         if server.gone:
             return "its client has left."
@@ -170,29 +170,29 @@ class Client(Waiting[PlayedHTTPServer]):
         server = self._server
         if server.silent and server.app_listens:
             return (
-                "it waits in receive(), but has had the disconnect:"
-                f" {server.behaviour.name} says it once, and then never answers."
+                "it waits in receive(), but has got the disconnect already:"
+                f" {server.behaviour.name} sends it once, and then nothing."
             )
         if server.app_listens and not server.body_ended:
             return (
-                "it waits in receive(), and the request's body is not complete: the test has to"
-                " send() the rest, the last piece with more_body=False, or to disconnect()."
+                "it waits in receive(), and the request's body is not complete: send() the rest,"
+                " with more_body=False for the last piece, or disconnect()."
             )
         if server.send_error is not None and not server.gone:
             return (
-                "the next send() is to raise, but it sends nothing. To leave while it works, use"
+                "its next send() will raise, but it sends nothing. To leave while it works, use"
                 " disconnect()."
             )
         if server.sending and not server.reading:
             return "it waits in send(), for a client that has stopped reading."
         if server.app_listens and not server.gone:
             return (
-                "it waits in receive(), and all that can come is the disconnect: the test has to"
-                " disconnect(). If only its framework listens there, while the handler is at work,"
-                " give exchange() a larger patience, or let the handler go on."
+                "it waits in receive(), and only the disconnect can come: call disconnect(). If"
+                " only its framework listens there, while the handler is at work, give exchange() a"
+                " larger patience, or let the handler go on."
             )
         leaving = "" if server.gone else " To abandon it, disconnect()."
         return (
-            f"it is at work.{leaving} If it is to take that long, give exchange() a larger"
-            " patience; if something holds it up, the test has to let it go on."
+            f"it is at work.{leaving} If it should take that long, give exchange() a larger"
+            " patience; if something in the test holds it up, let it go on."
         )

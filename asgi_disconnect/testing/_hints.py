@@ -1,4 +1,4 @@
-"""What an app's exception probably comes from, where it is the kit that differs from a server."""
+"""Hints at the cause of an app's exception, where the kit differs from a server."""
 
 import asyncio
 from collections.abc import Iterator
@@ -7,8 +7,8 @@ from typing import Any, Final
 NO_LIFESPAN: Final = "Its lifespan has not been run: lifespan=True runs it."
 
 _NO_LOOP: Final = (
-    "It needs asyncio, and this test runs on another back end: the fixture anyio_backend chooses"
-    ' that, and so does backend= in a test that is not async; "asyncio" is the one it needs.'
+    'It needs asyncio, and this test runs on another back end: choose "asyncio" by the fixture'
+    " anyio_backend, or by backend= in a test that is not async."
 )
 
 
@@ -24,9 +24,9 @@ class UnsetState(dict[str, Any]):
 
 
 def hint_at_cause(error: BaseException, *, lifespan: bool) -> str:
-    """Add to `error` as a note, and return, what it probably comes from; "" if nobody knows.
+    """Add the probable cause to `error` as a note, and return it; "" if there is no guess.
 
-    :param lifespan: the app's lifespan has been run.
+    :param lifespan: whether the app's lifespan has been run.
     """
     hint = ""
     chain = [*_chain(error)]
@@ -49,7 +49,7 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
 
 
 def _lacks_state(error: BaseException) -> bool:
-    # `request.state` and `app.state` are objects of the frameworks' own: Starlette's `State`, say.
+    # Frameworks make `request.state` and `app.state` objects, such as Starlette's `State`.
     if isinstance(error, AttributeError):
         return type(error.obj).__name__.endswith("State")
     return isinstance(error, NotInState)

@@ -1,6 +1,6 @@
 """The server's side of one HTTP exchange: `receive` and `send` as a server would offer them.
 
-Where the response stands is told as the middleware tells it (contract §3).
+It tracks where the response stands as the middleware does (contract §3).
 """
 
 from collections import deque
@@ -112,7 +112,7 @@ class PlayedHTTPServer(PlayedServer):
         self._changed()
 
     def set_reading(self, reading: bool) -> None:
-        """Have the client read, or not."""
+        """Make the client read, or stop reading."""
         self.reading = reading
         self._changed()
 
@@ -133,7 +133,7 @@ class PlayedHTTPServer(PlayedServer):
 
     @property
     def waits_for_client(self) -> bool:
-        """Somebody waits in `receive()`, having got all that there was."""
+        """Somebody waits in `receive()`, and there is nothing left to get."""
         return self.receiving > 0 and not self._unread
 
     @property
@@ -151,7 +151,7 @@ class PlayedHTTPServer(PlayedServer):
 
     @property
     def body(self) -> bytes:
-        """What the client has got of the response's body."""
+        """The part of the response's body that the client has got."""
         bodies: Iterable[Any] = (
             each.get("body", b"") for each in self.sent if each["type"] == "http.response.body"
         )
@@ -160,7 +160,7 @@ class PlayedHTTPServer(PlayedServer):
     # Between them
 
     async def call(self, app: App) -> None:
-        """Call the app, if the request gets so far."""
+        """Call the app, unless the client leaves first."""
         if self.behaviour.whole_body:
             await self.until(lambda: self.body_ended or self.gone)
         if self.body_ended or not self.behaviour.whole_body:

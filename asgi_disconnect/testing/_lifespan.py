@@ -1,6 +1,6 @@
-"""The app's lifespan, as a server runs it around what is played (`lifespan=True`).
+"""Runs the app's lifespan around the exchange, as a server would (`lifespan=True`).
 
-It has a task of its own, so that what the app enters at startup it leaves in the same task.
+It has its own task, so that the app leaves in the same task what it enters at startup.
 """
 
 from typing import Any
@@ -21,15 +21,15 @@ class PlayedLifespan:
         self.state: dict[str, Any] = {}
         """What the app puts into `scope["state"]` at startup."""
         self._answer = ""
-        """The type of what the app says when it is asked; "" before that."""
+        """The type of the app's answer; "" before there is one."""
         self._why = ""
         self._error: Exception | None = None
         self._ended = False
         self._asked_to_stop = False
 
     async def start(self, tasks: TaskGroup) -> None:
-        """Run the app's startup, and go on when it is complete."""
-        # An event is of the loop in which it is made.
+        """Run the app's startup, and return when it is complete."""
+        # An event belongs to the loop in which it is made.
         self._answered, self._over, self._stopping = anyio.Event(), anyio.Event(), anyio.Event()
         self._asked = False
         self._scope = anyio.CancelScope()
@@ -58,13 +58,13 @@ class PlayedLifespan:
             await self._over.wait()
         if self._answer == f"lifespan.{stage}.failed":
             if self._error is not None:
-                self._error.add_note(f"The app's {stage} has failed with this.")
+                self._error.add_note(f"The app's {stage} failed with this.")
                 raise self._error
-            raise NeverHappened(f"the app's {stage} has failed: {self._why}")
+            raise NeverHappened(f"the app's {stage} failed: {self._why}")
         if limit.cancelled_caught:
             raise NeverHappened(
-                f"the app has not completed its {stage} within {self._patience:g} s. If it is to"
-                " take that long, give it a larger patience."
+                f"the app has not completed its {stage} within {self._patience:g} s. If it"
+                " should take that long, give it a larger patience."
             )
 
     def _refuse_app_without_lifespan(self) -> None:
@@ -74,7 +74,7 @@ class PlayedLifespan:
                 " lifespan=True out."
             )
         self._error.add_note(
-            "lifespan=True has the kit run the app's lifespan. An app that has none raises: leave"
+            "lifespan=True runs the app's lifespan. An app that has none raises: leave"
             " lifespan=True out then."
         )
         raise self._error

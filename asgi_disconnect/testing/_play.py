@@ -1,4 +1,4 @@
-"""One exchange with an app, from its first message to its end, whichever kind it is."""
+"""Plays one exchange of either kind, from its first message to its end."""
 
 import contextlib
 from types import TracebackType
@@ -21,7 +21,7 @@ BlockingT = TypeVar("BlockingT")
 
 
 class Play(Generic[ServerT, ClientT, BlockingT]):
-    """What is entered once, by ``async with`` or by ``with``."""
+    """One exchange, which is entered once, by ``async with`` or by ``with``."""
 
     def __init__(self, app: App, lifespan: PlayedLifespan | None, backend: str) -> None:
         self._app = app
@@ -41,7 +41,7 @@ class Play(Generic[ServerT, ClientT, BlockingT]):
 
     async def __aenter__(self) -> ClientT:
         if self._client is not None:
-            raise RuntimeError("an exchange can be entered once: make another for each")
+            raise RuntimeError("an exchange can only be entered once: make a new one")
         self._server = server = self._make_server()
         self._client = self._make_client(server)
         observers.append(server.observe)

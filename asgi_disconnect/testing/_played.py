@@ -30,11 +30,12 @@ def exchange(
     lifespan: bool = False,
     backend: str = "asyncio",
 ) -> "Played":
-    """One HTTP exchange with an app, whose client and server are played by the test.
+    """One HTTP exchange with an app; the test plays the client and the server.
 
     ``async with`` gives a `Client`; ``with`` gives a `BlockingClient`, and runs the app in another
-    thread's event loop.  At the end of the block the client leaves, if it has not, and the app is
-    seen to its end.  The app is any ASGI application, with or without `DisconnectMiddleware`.
+    thread's event loop.  At the end of the block the client leaves, if it has not, and the block
+    waits for the app's end.  The app is any ASGI application, with or without
+    `DisconnectMiddleware`.
 
     Since 0.1.
 
@@ -43,20 +44,20 @@ def exchange(
     :param method: the method (default: POST with a body, GET without).
     :param body: the request's body, or its first piece.
     :param more_body: whether more pieces follow, by `Client.send`.
-    :param headers: more headers of the request: a mapping, or pairs where a name comes more than
-        once; ``str`` or ``bytes``.
-    :param server: the server to behave as.
-    :param reading: whether the client takes what is sent to it; if not, `send()` waits once the
-        server's buffers are full, as after `Client.stop_reading`.
-    :param patience: seconds that anything may take that is waited for (default 5).  An app that
-        still runs so long after its client has left is cancelled, and has overrun.
-    :param scope: keys to put into the connection scope, instead of what the server would give.
+    :param headers: more headers of the request, ``str`` or ``bytes``: a mapping, or pairs if a name
+        comes more than once.
+    :param server: the server to play (default: uvicorn).
+    :param reading: whether the client takes what is sent to it (default); if not, `send()` waits
+        once the server's buffers are full, as after `Client.stop_reading`.
+    :param patience: seconds that each wait may take (default 5).  An app that still runs that long
+        after its client has left is cancelled, and has overrun.
+    :param scope: keys to put into the connection scope, instead of the server's.
     :param lifespan: whether to run the app's lifespan around the exchange: startup before it, with
-        `scope["state"]`, and shutdown after it.  Where startup or shutdown fails, what the app
-        raised is raised.  Played as daphne, which runs none, it is run all the same.  Since 0.2.
-    :param backend: for ``with``: what the app runs on, ``"asyncio"`` or ``"trio"``.
-    :raises TypeError: if `app` is no ASGI application.
-    :raises ValueError: if `server` is none of those known.
+        `scope["state"]`, and shutdown after it.  If one of them fails, the app's error is raised.
+        It is run for daphne, too, which runs none itself.  Since 0.2.
+    :param backend: for ``with``: what the app runs on, ``"asyncio"`` (default) or ``"trio"``.
+    :raises TypeError: if `app` is not an ASGI application.
+    :raises ValueError: if `server` is unknown.
     """
     behaviour = behaviour_of(server)
     framing: list[tuple[str, str]] = []
@@ -87,7 +88,7 @@ def exchange(
 
 
 class Played(Play[PlayedHTTPServer, Client, BlockingClient]):
-    """What `exchange()` returns: to be entered once, by ``async with`` or by ``with``.
+    """Returned by `exchange()`; enter it once, by ``async with`` or by ``with``.
 
     Since 0.1.
     """

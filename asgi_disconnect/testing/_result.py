@@ -32,9 +32,9 @@ class Result:
     `receive()` gave it the disconnect or `send()` raised, and it ended in its own way.
     ``cancelled``: it was cancelled, by `DisconnectMiddleware` or by the server.  ``overran``: it
     still ran after `patience` seconds; or the middleware says so (`DisconnectReport.outcome`).
-    ``ignored``: the middleware was not to cancel it.  ``finished``: it ended by itself, neither
-    told nor cancelled; an app without the middleware that does not listen worked for nobody until
-    then.  ``uncalled``: the server never called it (daphne waits for the whole body).
+    ``ignored``: the middleware had been told not to cancel it.  ``finished``: it ended by itself,
+    neither told nor cancelled; an app without the middleware that does not listen worked for nobody
+    until then.  ``uncalled``: the server never called it (daphne waits for the whole body).
     """
     status: int | None
     """The response's status, if it had started while the client was there."""
@@ -68,8 +68,8 @@ class WebSocketResult:
     status: int | None
     """The status with which the app refused the handshake: 403 if it closed, or its own."""
     code: int | None
-    """The connection's close code: the app's if it closed, else what the server tells of the
-    client's departure, as in `DisconnectReport.code`; None if there was neither."""
+    """The connection's close code: the app's if it closed, otherwise the server's for the client's
+    departure, as in `DisconnectReport.code`; None if there was neither."""
     sent: list[str | bytes]
     """What the app sent while the client was there, in order."""
     seconds: float

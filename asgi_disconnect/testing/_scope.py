@@ -1,4 +1,4 @@
-"""The connection scope of an exchange, as its server would make it, and its headers."""
+"""Makes the connection scope of an exchange and its headers, as the server would."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -16,7 +16,7 @@ Raw = list[tuple[bytes, bytes]]
 
 
 def make_scope(target: str, headers: Raw, **fields: Any) -> dict[str, Any]:
-    """What the scopes of both kinds have in common, and `fields`."""
+    """What both kinds of scope have in common, and `fields`."""
     raw_path, _, query = target.partition("?")
     return {
         "asgi": {"version": "3.0"},
@@ -36,7 +36,7 @@ def make_headers(
     before: Iterable[tuple[str, str]] = (),
     after: Iterable[tuple[str, str]] = (),
 ) -> Raw:
-    """The headers that the test gives, among those of the client's that they do not replace.
+    """The test's headers, among those of the client's that they do not replace.
 
     :raises TypeError: if they are neither a mapping nor pairs, of ``str`` or ``bytes``.
     """
@@ -58,7 +58,7 @@ def _pairs_of(given: Any) -> Any:
 
 
 def _encode(pair: Any) -> tuple[bytes, bytes]:
-    if isinstance(pair, str | bytes):  # two letters are no pair
+    if isinstance(pair, str | bytes):  # two letters are not a pair
         raise _refusal(pair)
     try:
         name, value = pair

@@ -1,6 +1,6 @@
-"""What the servers of both kinds of exchange have in common: `receive`, `send`, and the app's run.
+"""What the servers of both kinds have in common: `receive`, `send`, and the app's run.
 
-What differs from server to server is in `_behaviours` and `_websocket_behaviours`.
+`_behaviours` and `_websocket_behaviours` tell how the servers differ.
 """
 
 from collections.abc import Callable
@@ -32,7 +32,7 @@ class PlayedServer:
         self.cancelled: bool = False
         """The app ended by a cancellation, ours or its own."""
         self.overran: bool = False
-        """We cancelled it since it ran on for too long."""
+        """We cancelled it because it ran on for too long."""
         self.receiving: int = 0
         """Calls of `receive()` that wait."""
         self.sending: int = 0
@@ -43,17 +43,17 @@ class PlayedServer:
         self.runs_lifespan: bool = False
         self.report: DisconnectReport | None = None
         self.exchange: Reported | None = None
-        """What a `DisconnectMiddleware` makes of this, as long as the app runs."""
+        """The exchange of a `DisconnectMiddleware` around the app, while the app runs."""
         self.app_scope: anyio.CancelScope = anyio.CancelScope()
         self._cancels_after = cancels_after
         self._left_at = self._ended_at = 0.0
         self._waiters: list[tuple[Callable[[], bool], anyio.Event]] = []
 
-    # What each kind has of its own
+    # What the kinds differ in
 
     @property
     def complete(self) -> bool:
-        """The app is done with its client: what comes now is no premature disconnect."""
+        """The app is done with its client: a disconnect is no longer premature."""
         raise NotImplementedError
 
     @property
@@ -68,14 +68,14 @@ class PlayedServer:
 
     @property
     def waits_for_client(self) -> bool:
-        """Somebody waits in `receive()`, having got all that there was."""
+        """Somebody waits in `receive()`, and there is nothing left to get."""
         raise NotImplementedError
 
     @property
     def app_listens(self) -> bool:
-        """Somebody in the app waits in `receive()`, having got all that there was.
+        """Somebody in the app waits in `receive()`, and there is nothing left to get.
 
-        Not `DisconnectMiddleware` on behalf of an app that does something else.
+        `DisconnectMiddleware` does not count while the app does something else.
         """
         guarded = self.exchange
         if guarded is None:
@@ -139,8 +139,8 @@ class PlayedServer:
     async def until(self, condition: Callable[[], bool]) -> None:
         """Return when `condition` holds."""
         if not condition():
-            # Not woken at each change: where one comes at every tick, asyncio would never find it
-            # waiting, and could not cancel it.
+            # Not woken by each change: with one in every tick, asyncio would never find it waiting,
+            # and could not cancel it.
             waiter = condition, anyio.Event()
             self._waiters.append(waiter)
             try:
@@ -156,7 +156,7 @@ class PlayedServer:
     # Between them
 
     async def serve(self, app: App) -> None:
-        """Call the app as the server would, and see it to its end."""
+        """Call the app as the server would, and wait for its end."""
         try:
             await self.call(app)
         finally:
@@ -181,7 +181,7 @@ class PlayedServer:
         self.cancelled = self.app_scope.cancelled_caught
 
     async def stop_app(self) -> None:
-        """Cancel the app, if it still runs, and see it to its end."""
+        """Cancel the app, if it still runs, and wait for its end."""
         if not self.ended:
             self.leave()
             self.app_scope.cancel()
@@ -195,11 +195,11 @@ class PlayedServer:
             self.app_scope.cancel()
 
     def note_exchange(self, exchange: Reported) -> None:
-        """Hear that a `DisconnectMiddleware` guards the app."""
+        """Note that a `DisconnectMiddleware` guards the app."""
         self.exchange = exchange
 
     def observe(self, report: DisconnectReport) -> None:
-        """Hear of a report that a `DisconnectMiddleware` makes, wherever in the app it stands."""
+        """Keep the report of a `DisconnectMiddleware`, wherever in the app it is."""
         if report.scope.get(PLAYED) is self:
             self.report = report
 

@@ -1,7 +1,7 @@
-"""What a test can wait for, whichever kind of exchange it plays.
+"""What a test can wait for in both kinds of exchange.
 
-Every wait has an end: when the app has ended without doing what was waited for, or when `patience`
-is over.  The error then says what has happened so far, and what it probably is that is wrong.
+Every wait has an end: when the app ends without doing what the test waits for, or when `patience`
+is over.  The error then says what has happened so far, and what is probably wrong.
 """
 
 import inspect
@@ -21,7 +21,7 @@ class NeverHappened(AssertionError):
 
 
 class Event(Protocol):
-    """An event of anyio, asyncio or trio; a `threading.Event` will do as well."""
+    """An event of anyio, asyncio or trio, or a `threading.Event`."""
 
     def wait(self) -> Any:
         """Wait for it."""
@@ -32,7 +32,7 @@ Signal = Event | Callable[[], Awaitable[Any]]
 
 
 class Waiting(Generic[ServerT]):
-    """What the clients of both kinds have in common."""
+    """What both kinds of client have in common."""
 
     def __init__(self, server: ServerT, patience: float) -> None:
         self._server = server
@@ -40,7 +40,7 @@ class Waiting(Generic[ServerT]):
         self._asked_for_result = False
 
     async def until(self, signal: Signal) -> None:
-        """Return when the app gives a signal of the test's own.
+        """Return when the app gives the test's own signal.
 
         :param signal: an event, or an async function that returns when it is time.
         :raises NeverHappened: if the app ends before, or `patience` is over.
@@ -70,9 +70,9 @@ class Waiting(Generic[ServerT]):
         """Return when the app, and whatever else runs, waits for something: for time to pass, a
         query, a thread, or the client.
 
-        This is the moment to leave for a handler that neither listens nor responds.  Where there is
-        a chain of short waits it may be any of them, and some frameworks go through a thread before
-        they call the handler (Django, and FastAPI for sync dependencies): use `until` there.
+        This is the moment to leave a handler that neither listens nor responds.  In a chain of
+        short waits it may be any of them, and some frameworks use a thread before they call the
+        handler (Django, and FastAPI for sync dependencies): use `until` there.
         """
         server = self._server
         await self._until("was called", lambda: server.called)
@@ -83,11 +83,11 @@ class Waiting(Generic[ServerT]):
         if limit.cancelled_caught:
             raise NeverHappened(
                 f"the app, or something else in this event loop, was busy for {self._patience:g} s"
-                " without a pause: wait for a signal of the test's own, with until()."
+                " without a pause: wait for your own signal, with until()."
             )
 
     async def until_receiving(self) -> None:
-        """Return when the app waits in `receive()`, having got everything that was sent to it.
+        """Return when the app waits in `receive()` and has got everything that was sent to it.
 
         `DisconnectMiddleware` waits there on the app's behalf.
         """
@@ -97,7 +97,7 @@ class Waiting(Generic[ServerT]):
     async def see_to_end(self) -> None:
         """Leave, and wait for the app's end, as the end of the block does.
 
-        If nobody has asked for the result of an app that failed, its error is raised.
+        Raises the error of an app that failed, unless the test has asked for its result.
 
         Since 0.2.
         """
@@ -148,7 +148,7 @@ class Waiting(Generic[ServerT]):
         )
 
     def _refuse_the_impossible(self, what: str) -> None:
-        """Not to wait for `patience` seconds where it is known at once."""
+        """Fail at once, instead of after `patience` seconds, if it cannot happen."""
         raise NotImplementedError
 
     def _likely_end(self) -> str:
@@ -161,7 +161,7 @@ class Waiting(Generic[ServerT]):
 
 
 def _is_set(signal: Signal) -> bool:
-    """The app may have given the signal in its last tick, and the wait not have returned yet."""
+    """The app may give the signal in its last tick, before the wait has returned."""
     is_set: Any = getattr(signal, "is_set", bool)
     return bool(is_set())
 

@@ -1,7 +1,7 @@
 """What each server does around a WebSocket's disconnect, as far as an app can tell.
 
 Measured on uvicorn 0.54 (with `websockets` 17), hypercorn 0.18, daphne 4.2.3, granian 2.8.9 and
-gunicorn 27.0.1, each as it is started without options.
+gunicorn 27.0.1, each started without options.
 """
 
 import math
@@ -17,21 +17,21 @@ class WebSocketBehaviour:
 
     name: ServerName
     close_code: int | None = None
-    """The code that it tells of any close frame; None if it is the client's own."""
+    """The code that it gives for any close frame; None if it is the client's own."""
     gives_reason: bool = False
-    """It tells the reason that the client gives."""
+    """It passes on the reason that the client gives."""
     lost_code: int = 1006
-    """The code that it tells of a connection that is lost."""
+    """The code that it gives for a lost connection."""
     times_told_of_close: float = 1
     """How often `receive()` says "disconnect" after a close frame; `math.inf`: always."""
     times_told_of_loss: float = 1
     """The same after the connection was lost."""
     tells_in_handshake: bool = True
-    """It tells of a client that leaves before the app has accepted."""
+    """It reports a client that leaves before the app has accepted."""
     own_close_code: int | None = None
-    """The code that it tells once the app has closed; None if it is the app's own."""
+    """The code that it gives once the app has closed; None if it is the app's own."""
     refused_code: int = 1006
-    """The code that it tells once the app has refused the handshake."""
+    """The code that it gives once the app has refused the handshake."""
     send_raises_when_gone: bool = False
     """`send()` to a client that has left raises an `OSError`, instead of doing nothing."""
     send_after_close: type[Exception] | None = RuntimeError
@@ -39,7 +39,7 @@ class WebSocketBehaviour:
     has_both_keys: bool = False
     """A message has the keys ``text`` and ``bytes``, one of which is None."""
     cancels_after: float | None = None
-    """Seconds after the end of the connection, when the server cancels the app."""
+    """Seconds from the end of the connection until the server cancels the app."""
     http_version: str = "1.1"
     spec_version: str | None = "2.3"
     extensions: tuple[str, ...] | None = ("websocket.http.response",)

@@ -1,4 +1,4 @@
-"""The client's side of one WebSocket, in a test's hands."""
+"""The client's side of one WebSocket, driven by a test."""
 
 from .._types import Message
 from ._result import WebSocketResult
@@ -14,14 +14,14 @@ class WebSocketClient(Waiting[PlayedWebSocketServer]):
     def send(self, data: str | bytes) -> None:
         """Send a message: text or bytes.
 
-        What is sent before the app has accepted arrives after that.
+        A message that is sent before the app has accepted arrives after that.
 
         :raises RuntimeError: if the client has left, or the app has closed the connection.
         """
         if not isinstance(data, str | bytes):  # pyright: ignore[reportUnnecessaryIsInstance]
-            raise TypeError(f"a WebSocket's message is str or bytes, not {data!r}")
+            raise TypeError(f"a WebSocket message is str or bytes, not {data!r}")
         if self._server.gone:
-            raise RuntimeError("the client has left, and cannot send")
+            raise RuntimeError("the client has left and cannot send")
         if self._server.complete:
             raise RuntimeError(f"the app has {self._end_of_connection()}")
         self._server.deliver(data)
@@ -41,7 +41,7 @@ class WebSocketClient(Waiting[PlayedWebSocketServer]):
         await self._until("accepted the connection", lambda: self.accepted)
 
     async def receive(self) -> str | bytes:
-        """The next message of the app's, when it has sent it."""
+        """Wait for the app's next message and return it."""
         server, count = self._server, self._taken
         await self._until("sent another message", lambda: len(server.pushed) > count)
         self._taken += 1
@@ -62,7 +62,7 @@ class WebSocketClient(Waiting[PlayedWebSocketServer]):
     async def see_to_end(self) -> None:
         """Close, and wait for the app's end, as the end of the block does.
 
-        If nobody has asked for the result of an app that failed, its error is raised.
+        Raises the error of an app that failed, unless the test has asked for its result.
         """
         self.close()
         await super().see_to_end()
@@ -73,7 +73,7 @@ class WebSocketClient(Waiting[PlayedWebSocketServer]):
 
     @property
     def accepted(self) -> bool:
-        """The app has accepted the connection."""
+        """Whether the app has accepted the connection."""
         return self._server.accept is not None
 
     @property
@@ -90,7 +90,7 @@ class WebSocketClient(Waiting[PlayedWebSocketServer]):
 
     @property
     def sent(self) -> list[str | bytes]:
-        """What the app has sent to it."""
+        """What the app has sent to the client."""
         return self._server.pushed
 
     @property
@@ -127,7 +127,7 @@ class WebSocketClient(Waiting[PlayedWebSocketServer]):
             if what == "ended":
                 return NeverHappened(
                     f"the app has {self._end_of_connection()} but not ended within"
-                    f" {self._patience:g} s. If it works on, the test has to wait for that."
+                    f" {self._patience:g} s. If it still works, wait for that."
                 )
             return NeverHappened(f"the app never {what}: it has {self._end_of_connection()}")
         return super()._never(what)
@@ -147,25 +147,22 @@ class WebSocketClient(Waiting[PlayedWebSocketServer]):
         if server.gone:
             return "its client has left."
         if server.accept is None:
-            return "it returned, and has neither accepted nor refused the connection."
-        return "it returned. Does the handler do any work that waits?"
+            return "it returned and neither accepted nor refused the connection."
+        return "it returned. Does the handler wait for anything?"
 
     def _likely_wait(self) -> str:
         server = self._server
         if server.silent and server.app_listens:
             return (
-                "it waits in receive(), but has had the disconnect:"
-                f" {server.behaviour.name} does not say it again, and then never answers."
+                "it waits in receive(), but has got the disconnect already:"
+                f" {server.behaviour.name} does not send it again, nor anything else."
             )
         if server.app_listens and not server.gone:
             if server.accept is None:
                 return "it waits in receive(), and has not accepted the connection."
-            return (
-                "it waits in receive(), for what the client sends: the test has to send(), or to"
-                " close()."
-            )
+            return "it waits in receive(), for what the client sends: call send(), or close()."
         leaving = "" if server.gone else " To abandon it, close()."
         return (
-            f"it is at work.{leaving} If it is to take that long, give websocket_exchange() a"
-            " larger patience; if something holds it up, the test has to let it go on."
+            f"it is at work.{leaving} If it should take that long, give websocket_exchange() a"
+            " larger patience; if something in the test holds it up, let it go on."
         )

@@ -29,32 +29,32 @@ def websocket_exchange(
     lifespan: bool = False,
     backend: str = "asyncio",
 ) -> "PlayedWebSocket":
-    """One WebSocket of an app, whose client and server are played by the test.
+    """One WebSocket of an app; the test plays the client and the server.
 
     ``async with`` gives a `WebSocketClient`, which has asked for the connection; ``with`` gives a
     `BlockingWebSocketClient`, and runs the app in another thread's event loop.  At the end of the
-    block the client leaves, if it has not, and the app is seen to its end.  The app is any ASGI
-    application, with or without ``DisconnectMiddleware(app, websocket=True)``.
+    block the client leaves, if it has not, and the block waits for the app's end.  The app is any
+    ASGI application, with or without ``DisconnectMiddleware(app, websocket=True)``.
 
     Since 0.2.
 
     :param app: the ASGI application.
     :param path: the path, with the query string if there is one, percent-encoded where needed.
     :param subprotocols: the subprotocols that the client offers.
-    :param headers: more headers of the handshake: a mapping, or pairs where a name comes more than
-        once; ``str`` or ``bytes``.
-    :param server: the server to behave as.
+    :param headers: more headers of the handshake, ``str`` or ``bytes``: a mapping, or pairs if a
+        name comes more than once.
+    :param server: the server to play (default: uvicorn).
     :param grace: seconds of `grace` that `DisconnectMiddleware` gives to this app, instead of its
         own; 0 for a handler that only pushes to be cancelled at once.
-    :param patience: seconds that anything may take that is waited for (default 5).  An app that
-        still runs so long after its client has left is cancelled, and has overrun.
-    :param scope: keys to put into the connection scope, instead of what the server would give.
+    :param patience: seconds that each wait may take (default 5).  An app that still runs that long
+        after its client has left is cancelled, and has overrun.
+    :param scope: keys to put into the connection scope, instead of the server's.
     :param lifespan: whether to run the app's lifespan around the exchange: startup before it, with
-        `scope["state"]`, and shutdown after it.  Where startup or shutdown fails, what the app
-        raised is raised.  Played as daphne, which runs none, it is run all the same.  Since 0.2.
-    :param backend: for ``with``: what the app runs on, ``"asyncio"`` or ``"trio"``.
-    :raises TypeError: if `app` is no ASGI application.
-    :raises ValueError: if `server` is none of those known.
+        `scope["state"]`, and shutdown after it.  If one of them fails, the app's error is raised.
+        It is run for daphne, too, which runs none itself.  Since 0.2.
+    :param backend: for ``with``: what the app runs on, ``"asyncio"`` (default) or ``"trio"``.
+    :raises TypeError: if `app` is not an ASGI application.
+    :raises ValueError: if `server` is unknown.
     """
     behaviour = WEBSOCKET_BEHAVIOURS[behaviour_of(server).name]
     made = _scope(behaviour, path, [*subprotocols], headers)
@@ -74,7 +74,7 @@ def websocket_exchange(
 
 
 class PlayedWebSocket(Play[PlayedWebSocketServer, WebSocketClient, BlockingWebSocketClient]):
-    """What `websocket_exchange()` returns: to be entered once, by ``async with`` or by ``with``.
+    """Returned by `websocket_exchange()`; enter it once, by ``async with`` or by ``with``.
 
     Since 0.2.
     """

@@ -1,6 +1,6 @@
 """The server's side of one WebSocket: `receive` and `send` as a server would offer them.
 
-Where the connection stands is told as the middleware tells it (contract §9).
+It tracks where the connection stands as the middleware does (contract §9).
 """
 
 import dataclasses
@@ -26,7 +26,7 @@ class PlayedWebSocketServer(PlayedServer):
         self.grace: float | None = None
         """The middleware's `grace`, if there is one around the app."""
         self.pushed: list[str | bytes] = []
-        """What the app sent, without what is around it."""
+        """The text and bytes that the app sent."""
         self.accept: Message | None = None
         """The app's `websocket.accept`."""
         self.status: int | None = None
@@ -166,7 +166,7 @@ class PlayedWebSocketServer(PlayedServer):
 
     @property
     def waits_for_client(self) -> bool:
-        """Somebody waits in `receive()`, having got all that there was."""
+        """Somebody waits in `receive()`, and there is nothing left to get."""
         return self.receiving > 0 and not self.has_message
 
     @property
@@ -177,7 +177,7 @@ class PlayedWebSocketServer(PlayedServer):
     # Between them
 
     def note_exchange(self, exchange: Reported) -> None:
-        """Hear that a `DisconnectMiddleware` guards the app, and give it the test's `grace`."""
+        """Note that a `DisconnectMiddleware` guards the app, and give it the test's `grace`."""
         super().note_exchange(exchange)
         if self._grace_of_the_test is not None:
             exchange.options = dataclasses.replace(exchange.options, grace=self._grace_of_the_test)

@@ -130,12 +130,12 @@ async def test_the_error_that_startup_raises_comes_out() -> None:
         async with exchange(app, lifespan=True):
             raise AssertionError("the block is not entered")
     assert raised.value is error
-    assert error.__notes__ == ["The app's startup has failed with this."]
+    assert error.__notes__ == ["The app's startup failed with this."]
 
 
 async def test_a_startup_that_fails_or_hangs(kind: Any) -> None:
     for step, reason in (
-        (fails("startup"), r"startup has failed: no such database"),
+        (fails("startup"), r"startup failed: no such database"),
         (hangs, r"not completed its startup within 0\.05 s"),
     ):
         app = App(step)
@@ -166,7 +166,7 @@ async def test_an_app_without_a_lifespan_is_said_to_have_none() -> None:
 async def test_a_shutdown_that_raises_fails_or_hangs(kind: Any) -> None:
     for step, error, reason in (
         (raises, ExceptionGroup, "error of the app's lifespan"),  # of the app's own task group
-        (fails("shutdown"), NeverHappened, r"shutdown has failed: no such database"),
+        (fails("shutdown"), NeverHappened, r"shutdown failed: no such database"),
         (hangs, NeverHappened, r"not completed its shutdown within 0\.05 s"),
     ):
         app = App(at_shutdown=step)
@@ -283,4 +283,4 @@ async def test_an_app_that_needs_asyncio_is_said_to_on_trio(anyio_backend: str) 
     if anyio_backend == "asyncio":
         assert exception is None
     else:
-        assert "the fixture anyio_backend chooses" in exception.__notes__[0]
+        assert "by the fixture anyio_backend" in exception.__notes__[0]
