@@ -1,8 +1,8 @@
-"""``check``: what a real server, a real app and the middleware make of clients that leave.
+"""``check``: what real servers, your app and the middleware do when clients leave.
 
-`target` finds the app and what it is stacked of, `servers` says how each server is started,
-`running` runs one, `probe` is what it serves, `visits` and `websocket_visits` are the clients that
-leave it, `findings` what comes of it, and `screen` what the user sees.
+`target` finds the app and its layers, `servers` tells how to start each server, `running` runs one,
+`probe` is what it serves, `visits` and `websocket_visits` are the clients that leave it, `findings`
+judges the outcome, and `screen` shows it.
 """
 
 import asyncio
@@ -27,7 +27,7 @@ __all__ = ["App", "Request", "Wanted", "WebSocket", "run"]
 
 
 class Refused(Exception):
-    """It cannot be done; the message says why, and what to do instead."""
+    """The check cannot be done; the message says why, and what to do instead."""
 
 
 @dataclass(frozen=True)
@@ -37,18 +37,18 @@ class Wanted:
     app: App
     request: Request | WebSocket
     servers: tuple[str, ...] = ()
-    """By name; none: those installed."""
+    """Their names; if there are none, those installed are checked."""
     port: int | None = None
-    """The first server's; the others get the next ones.  None: free ones."""
+    """The first server's; the others get the next ones.  None for free ones."""
     patience: float = 5.0
-    """Seconds for which an app is watched that runs on."""
+    """Seconds to watch an app that runs on."""
     deadline: float | None = None
-    """Seconds of a deadline, to see what the app makes of one."""
+    """A deadline in seconds, to check as well."""
     as_json: bool = False
 
 
 def run(wanted: Wanted) -> int:
-    """Check the app.  The exit status: 0 if all is well, 1 if not, 2 if it could not be done."""
+    """Check the app; return 0 if all is well, 1 if not, 2 if the check could not be done."""
     try:
         if isinstance(wanted.request, WebSocket) and not library_is_there():
             raise Refused(
@@ -75,7 +75,7 @@ def run(wanted: Wanted) -> int:
 
 
 def _require_some(findings: Findings, *, named: bool) -> None:
-    """Raise `CannotAsk` if no server shows anything, or one does not that was asked for by name."""
+    """Raise `CannotAsk` if no server shows anything, or if one that was named does not."""
     unasked = [each.unasked for each in findings.servers if each.unasked is not None]
     if unasked and (named or len(unasked) == len(findings.servers)):
         raise CannotAsk(unasked[0])
@@ -135,7 +135,7 @@ def _servers(names: tuple[str, ...]) -> list[Server]:
     chosen = [server for server in SERVERS.values() if server.by_default and server.installed]
     if not chosen:
         names_of_all = ", ".join(SERVERS)
-        raise Refused(f"no server is installed; it can use {names_of_all}")
+        raise Refused(f"no server is installed; check can use {names_of_all}")
     return chosen
 
 
@@ -148,17 +148,17 @@ def _ports(first: int | None, count: int) -> Generator[list[int]]:
     ports = list(range(first, first + count))
     if ports[-1] > 65535:
         raise Refused(
-            f"there are no {count} ports from {first} on; without --port free ones are found"
+            f"there are not {count} ports from {first} on; without --port, free ones are used"
         )
     for port in ports:
         with contextlib.closing(socket.socket()) as trial:
             if trial.connect_ex(("127.0.0.1", port)) == 0:
-                raise Refused(f"port {port} is in use; without --port free ones are found")
+                raise Refused(f"port {port} is in use; without --port, free ones are used")
     yield ports
 
 
 def _inspect(app: App) -> Target:
-    """In a process of its own: importing an app may start anything."""
+    """Inspect the app in another process: importing it may start anything."""
     ran = subprocess.run(
         [
             *(sys.executable, "-m", "asgi_disconnect._check.target"),

@@ -1,4 +1,4 @@
-"""How far the app's answer is, of a request or of a WebSocket, told from what it sends."""
+"""Tracks how far the app's answer to a request or a WebSocket is, by what it sends."""
 
 from collections.abc import Iterator
 from typing import Any, Protocol
@@ -10,20 +10,20 @@ from .._types import Message
 
 
 class Answer(Protocol):
-    """Where it stands."""
+    """An answer, and how far it is."""
 
     @property
     def complete(self) -> bool:
-        """Nothing of it is left to send."""
+        """Nothing is left to send."""
         ...
 
     def note(self, message: Message) -> Iterator[tuple[str, dict[str, Any]]]:
-        """What there is to tell of this message, before it is sent, but for its being complete."""
+        """What there is to tell about `message` before it is sent, except that it is the last."""
         ...
 
 
 class OfRequest:
-    """The response."""
+    """The response to a request."""
 
     def __init__(self) -> None:
         self._response: Response = NOT_STARTED

@@ -1,7 +1,7 @@
-"""What happens in the frames of this process, told to a `Follower`.
+"""Tells a `Follower` what happens in the frames of this process.
 
-By `sys.monitoring`, which costs nothing while no exception is raised; before Python 3.12 by
-`sys.settrace`, which makes an app some times slower.
+It uses `sys.monitoring`, which costs nothing while no exception is raised; before Python 3.12 it
+uses `sys.settrace`, which makes an app several times slower.
 """
 
 import dis
@@ -18,7 +18,7 @@ _GENERATORS: Final = inspect.CO_COROUTINE | inspect.CO_ASYNC_GENERATOR | inspect
 
 
 def follow(follower: Follower) -> None:
-    """Tell `follower` of what happens from now on, as long as this process lives."""
+    """Tell `follower` what happens from now on, as long as this process lives."""
     if sys.version_info >= (3, 12):
         _monitor(follower)
     else:
@@ -28,7 +28,7 @@ def follow(follower: Follower) -> None:
 
 
 def follow_generators(follower: Follower) -> None:
-    """Tell it of async generators, too; for each event loop."""
+    """Tell `follower` of async generators, too; call this on each event loop."""
     first, last = sys.get_asyncgen_hooks()
 
     def begin(generator: Any) -> None:
@@ -80,7 +80,7 @@ if sys.version_info >= (3, 12):
         monitoring.set_events(tool, of_all)
 
     def _watch(code: CodeType) -> None:
-        """Tell of what happens in `code` without an exception, too."""
+        """Tell what happens in `code` without an exception, too."""
         for tool in _tools:
             sys.monitoring.set_local_events(tool, code, _EVENTS.PY_YIELD | _EVENTS.PY_RETURN)
 
@@ -88,7 +88,7 @@ if sys.version_info >= (3, 12):
 def _calling_frame() -> FrameType:
     """The frame that a callback is called in."""
     frame = inspect.currentframe()
-    for _ in range(2):  # our own, and the callback's
+    for _ in range(2):  # this function's, and the callback's
         assert frame is not None
         frame = frame.f_back
     assert frame is not None
@@ -102,11 +102,11 @@ def _line_of(code: CodeType, offset: int) -> int | None:
 
 
 class _Tracer:
-    """Makes the same of what `sys.settrace` tells."""
+    """Does the same with `sys.settrace`."""
 
     def __init__(self, follower: Follower) -> None:
         self._follower = follower
-        self._raised: dict[int, BaseException] = {}  # in a frame that has not caught it so far
+        self._raised: dict[int, BaseException] = {}  # in a frame that has not caught it yet
         self._handled: dict[int, BaseException | None] = {}  # at the frame's last line
 
     def call(self, frame: FrameType, event: str, argument: Any) -> Any:
@@ -133,7 +133,7 @@ class _Tracer:
                 self._follower.suspend(frame)
             else:
                 handled = self._handled.pop(key, None)
-                # What is raised again at the end of a `finally` is not told of.
+                # `sys.settrace` does not tell what is raised again at the end of a `finally`.
                 again = handled if instruction == "RERAISE" else None
                 self._follower.leave(frame, raised or again)
         return self.happen

@@ -1,4 +1,4 @@
-"""What was found, and what of it is not as it should be."""
+"""What was found, and what is wrong with it."""
 
 import math
 from dataclasses import dataclass, field
@@ -15,15 +15,15 @@ Moment = OfRequest | OfWebSocket
 OF_WEBSOCKETS: Final = ("by close", "by reset")
 
 SOON: Final = 0.05
-"""Seconds within which an app that was neither told nor cancelled may just have ended by itself."""
+"""Seconds in which an app that was neither told nor cancelled may just have ended by itself."""
 
 UNGUARDED: Final = (
-    "the app's DisconnectMiddleware leaves WebSockets alone, as it does without websocket=True:"
-    " DisconnectMiddleware(app, websocket=True)"
+    "the app's DisconnectMiddleware leaves WebSockets alone: use DisconnectMiddleware(app,"
+    " websocket=True)"
 )
 
 WHILE: Final = 0.5
-"""Seconds that an app may take to end before it is asked where it stands."""
+"""Seconds that an app may take to end before we look where it stands."""
 
 
 @dataclass(frozen=True)
@@ -32,21 +32,21 @@ class Departure:
 
     moment: Moment
     called: bool = True
-    """The server called the app; daphne does not before it has the whole body."""
+    """The server called the app; daphne does so only once it has the whole body."""
     told: bool = False
     cancelled: bool = False
     ignored: bool = False
-    """The handler has asked not to be cancelled."""
+    """The handler asked not to be cancelled."""
     ran_on: float | None = None
     """Seconds from the departure to the app's end; None if it still ran when we stopped looking."""
     cut_short: bool = False
-    """It had begun to clean up, or to work in the background, and was cancelled in that."""
+    """It was cancelled while it cleaned up or worked in the background."""
     cut_off: tuple[str, ...] = ()
     """The functions whose cleanup was cut off, and where."""
     swallowed: tuple[str, ...] = ()
     """The functions that caught their cancellation and went on, and where."""
     thread: str | None = None
-    """What runs in a thread that the app waits for."""
+    """What the thread runs that the app waits for."""
     blocked: str | None = None
     """Where the event loop is held up."""
     at: str | None = None
@@ -54,9 +54,9 @@ class Departure:
     time_left: tuple[str, float] | None = None
     """The option that gives it time to end, and how many seconds."""
     by_a2wsgi: bool = False
-    """It was a2wsgi that was cancelled, and not what it runs."""
+    """a2wsgi was cancelled, but not what it runs."""
     answered: bool = False
-    """The client, which stayed, has a 504."""
+    """The client stayed and got a 504."""
 
     unguarded: bool = False
     """The app's own middleware leaves WebSockets alone."""
@@ -67,7 +67,7 @@ class Departure:
         return self.moment in ("after response", "after close")
 
     def had_time(self, patience: float) -> bool:
-        """All was in the `grace` that the app of a WebSocket has, whether it listens or not."""
+        """It ended in the `grace` that a WebSocket's app has, whether it listens or not."""
         option, seconds = self.time_left or ("", 0.0)
         lasted = patience if self.ran_on is None else self.ran_on
         return self.moment in OF_WEBSOCKETS and option == "grace" and lasted <= seconds
@@ -75,13 +75,13 @@ class Departure:
 
 @dataclass(frozen=True)
 class Half:
-    """What was found without the middleware, or with it."""
+    """What was found either without or with the middleware."""
 
     departures: tuple[Departure, ...] = ()
     logged: tuple[str, ...] = ()
     """Lines at WARNING or above."""
     left_over: tuple[str, ...] | None = ()
-    """Tasks that were left at the end; None if that cannot be told (trio)."""
+    """Tasks left over at the end; None if unknown (trio)."""
 
 
 @dataclass(frozen=True)
@@ -93,19 +93,19 @@ class Checked:
     without: Half = Half()
     guarded: Half = Half()
     hidden: bool = False
-    """The middleware does better if it is the outermost."""
+    """The middleware does better if it is outermost."""
     hiders: tuple[str, ...] = ()
-    """What was seen to keep the disconnect from it: mostly one layer."""
+    """What keeps the disconnect from it: usually one layer."""
     error: str | None = None
     """Why nothing was found."""
     unasked: str | None = None
-    """Why nothing could be seen there; it is not held against the app where others show it."""
+    """Why this server showed nothing; not held against the app if other servers did."""
     warning: str | None = None
-    """What this version does that no check shows; it is not held against the app."""
+    """What this version does wrong that no check shows; not held against the app."""
 
     @property
     def logs_more(self) -> int:
-        """How many more lines than without the middleware; 0 or less if there are not."""
+        """How many more lines were logged than without the middleware; may be negative."""
         return len(self.guarded.logged) - len(self.without.logged)
 
     @property
@@ -120,7 +120,7 @@ class Checked:
         return (new or lines)[-1]
 
     def shortcomings(self, patience: float) -> list[str]:
-        """What should not be so with the middleware."""
+        """What is wrong with the middleware in place."""
         if self.error is not None:
             return [self.error]
         if self.unguarded:
@@ -152,8 +152,8 @@ def _complaint(departure: Departure, without: Departure | None, patience: float)
         return f"cleanup was cut off in {' and in '.join(departure.cut_off)}{_reason(departure)}"
     if departure.by_a2wsgi:
         return (
-            "a2wsgi is cancelled and its thread runs on, one that streams for ever: leave its"
-            " paths out by only=, or use asgiref's WsgiToAsgi"
+            "a2wsgi is cancelled and its thread runs on, for ever if it streams: exclude its paths"
+            " by only=, or use asgiref's WsgiToAsgi"
         )
     ran_on, runs = departure.ran_on, f"the app still ran {patience:g} s later"
     long = runs if ran_on is None else f"the app ran on for {ran_on:.1f} s"
@@ -162,7 +162,7 @@ def _complaint(departure: Departure, without: Departure | None, patience: float)
     if departure.swallowed and (ran_on is None or ran_on > WHILE):
         return f"{' and '.join(departure.swallowed)} swallowed the cancellation, and {long}"
     if departure.thread is not None and (ran_on is None or ran_on > WHILE):
-        return f"{long}, since it runs in a thread, which cannot be cancelled: {departure.thread}"
+        return f"{long}, because it runs in a thread, which cannot be cancelled: {departure.thread}"
     heard = departure.told or departure.cancelled or departure.had_time(patience)
     if not heard and (ran_on is None or ran_on > SOON):
         return "the app was neither told nor cancelled"
@@ -201,7 +201,7 @@ class Findings:
     target: Target
     servers: tuple[Checked, ...] = field(default=())
     websocket: bool = False
-    """It was a WebSocket."""
+    """The request was a WebSocket."""
 
     @property
     def hiders(self) -> tuple[str, ...]:
@@ -224,5 +224,5 @@ class Findings:
 
     @property
     def found_out(self) -> bool:
-        """The app could be asked on some server at least."""
+        """At least one server could check the app."""
         return any(server.error is None and server.unasked is None for server in self.servers)

@@ -1,21 +1,20 @@
-"""Which cleanup is cut off, and who swallows a cancellation.
+"""Finds out which cleanup is cut off, and what swallows a cancellation.
 
-The app's coroutines and async generators are followed from the moment that the client leaves, in
+It follows the app's coroutines and async generators from the moment that the client leaves, in
 whatever task they run.  `events` tells of four things:
 
-- an exception *arrives* in a frame: it is raised there, thrown in, or comes out of what the frame
-  has called;
+- an exception *arrives* in a frame: it is raised there, thrown in, or comes from a call;
 - the frame *catches* it, by `except`, `finally` or `with`;
 - the frame is *suspended* at an await or a `yield`;
 - it is *left*, by an exception or by returning.
 
-A cancellation that arrives in a frame begins its cleanup: whatever the frame awaits while it
-handles it is that.  If the task is cancelled again in this time, and this second cancellation
-leaves the frame, then the cleanup has been **cut off**.  If the frame is suspended again though it
-handles the first no longer, it has **swallowed** it.
+A cancellation that arrives in a frame begins its cleanup, which is whatever the frame awaits while
+it handles the cancellation.  If the task is cancelled again in this time, and the second
+cancellation leaves the frame, the cleanup was **cut off**.  If the frame is suspended again but no
+longer handles the first one, it has **swallowed** it.
 
-So what is said of a cancellation is said of one that somebody asked the task for: what a task
-raises that was awaited is none, nor is one that `asyncio.timeout()` or a cancel scope takes back.
+Only a cancellation of the task itself counts: not one that comes from an awaited task, nor one that
+`asyncio.timeout()` or a cancel scope uncancels.
 """
 
 import asyncio
@@ -33,11 +32,11 @@ _FOLLOWED_CODE: Final = (
     inspect.CO_COROUTINE | inspect.CO_ASYNC_GENERATOR | inspect.CO_ITERABLE_COROUTINE
 )
 DISCONNECTS: Final = ("http.disconnect", "websocket.disconnect")
-"""The messages that say that the client has left."""
+"""The messages that tell that the client has left."""
 _ENDED: Final = ("ClientDisconnect", "ClientDisconnected", "WebSocketDisconnect")
-"""Exceptions that say so (Starlette's and Litestar's; ours)."""
+"""Exceptions that tell it, too (Starlette's and Litestar's; ours)."""
 _TOLD: Final = "_asgi_disconnect_told"
-"""The attribute of an exception that has been said to cut off a cleanup."""
+"""The attribute of an exception that has been reported to cut off a cleanup."""
 
 followed: ContextVar["Followed | None"] = ContextVar("followed", default=None)
 """The request that this context belongs to; the tasks that it starts have it, too."""
@@ -48,10 +47,10 @@ class Followed:
 
     def __init__(self, tell: Callable[..., object], folder: str = "") -> None:
         self.tell = tell
-        """Takes what has happened, and the details."""
+        """Reports what has happened, with details."""
         self._folder = folder
         self.departed = False
-        """Its client has left, so that what is cancelled now is cancelled because of that."""
+        """Its client has left, which is why things are cancelled now."""
         self.complete = False
         """The response is."""
         self.reasons: list[BaseException] = []
@@ -81,38 +80,38 @@ class Followed:
 
 @dataclass
 class _Cleanup:
-    """What a frame does about an exception that has ended its work."""
+    """How a frame handles an exception that ended its work."""
 
     code: CodeType
     request: Followed
     began: BaseException
     count: int
-    """How often its task had been cancelled by then."""
+    """How often its task had been cancelled when this began."""
     line: int | None
-    """Where it was caught, or has arrived."""
+    """Where the exception was caught, or arrived."""
     swallowed: bool = False
     second: BaseException | None = None
     second_line: int | None = None
 
 
 class Follower:
-    """What has happened in the frames of one process."""
+    """Keeps track of the frames of one process."""
 
     def __init__(self, cancelled: Callable[[], tuple[type[BaseException], ...]]) -> None:
         self._cancelled = cancelled
-        # By the frames' ids: a reference would keep what is in them.
+        # By frame id: a reference would keep the frame's variables alive.
         self._cleanups: dict[int, _Cleanup] = {}
         self._generators: dict[int, tuple[CodeType, Followed]] = {}
 
     def begin_generator(self, generator: Any) -> None:
-        """An async generator is asked for the first time; it may be closed in another context."""
+        """An async generator runs for the first time; it may be closed in another context."""
         request = followed.get()
         frame = getattr(generator, "ag_frame", None)
         if request is not None and frame is not None:
             self._generators[id(frame)] = frame.f_code, request
 
     def arrive(self, frame: FrameType, error: BaseException) -> bool:
-        """True if we follow the frame from now on."""
+        """An exception arrives in the frame; true if we follow it from now on."""
         code = frame.f_code
         if not code.co_flags & _FOLLOWED_CODE:
             return False
@@ -128,7 +127,7 @@ class Follower:
             if count is None or count > cleanup.count:
                 cleanup.second, cleanup.second_line = error, frame.f_lineno
             return True
-        if cancelled and count == 0:  # another task's, that was awaited
+        if cancelled and count == 0:  # it comes from an awaited task
             return False
         if not (cancelled or self._ends(request, error)):
             return False
@@ -138,7 +137,7 @@ class Follower:
         return True
 
     def catch(self, frame: FrameType, error: BaseException, line: int | None) -> None:
-        """The frame has come to an `except`, a `finally` or a `with` on its way out."""
+        """The frame handles the exception in an `except`, a `finally` or a `with`."""
         cleanup = self._cleanup_of(frame)
         if cleanup is not None and error is cleanup.began and line is not None:
             cleanup.line = line
@@ -157,14 +156,14 @@ class Follower:
     def leave(self, frame: FrameType, error: BaseException | None) -> None:
         """The frame is done."""
         if error is not None and _waited_for_children(frame):
-            # Which are followed themselves: nothing else was to be done here.
+            # The children are followed themselves; nothing else had to be done here.
             BaseException.__setattr__(error, _TOLD, True)
         cleanup = self._cleanup_of(frame)
         self._cleanups.pop(id(frame), None)
         self._generators.pop(id(frame), None)
         if cleanup is None or error is None or cleanup.second is not error:
             return
-        # It goes on to the caller, which is not at fault.
+        # The error goes on to the caller, which is not at fault.
         if is_the_apps(frame.f_code) and not getattr(error, _TOLD, False):
             BaseException.__setattr__(error, _TOLD, True)
             cleanup.request.note_cut_off(frame.f_code, cleanup.second_line)
@@ -197,7 +196,7 @@ def _is_handled(error: BaseException) -> bool:
 
 
 def _waited_for_children(frame: FrameType) -> bool:
-    """Whether it is a task group's or a nursery's exit, because of a cancellation."""
+    """Whether the frame is the exit of a task group or nursery, because of a cancellation."""
     name, _, method = frame.f_code.co_qualname.rpartition(".")
     if method not in ("__aexit__", "_aexit") or name not in ("TaskGroup", "NurseryManager"):
         return False
@@ -215,5 +214,5 @@ def _count_cancellations() -> int | None:
 
 
 def _is_of_scope(error: BaseException) -> bool:
-    """Whether it is a cancel scope of anyio's own that is cancelled, which takes it back."""
+    """Whether the error comes from one of anyio's own cancel scopes, which uncancels it."""
     return bool(error.args) and str(error.args[0]).startswith("Cancelled via cancel scope ")

@@ -1,4 +1,4 @@
-"""One server is checked: the visits without the middleware, and those with it."""
+"""Checks one server: visits it without the middleware, and with it."""
 
 import asyncio
 import dataclasses
@@ -16,13 +16,13 @@ from .websocket import WebSocket
 from .websocket_visits import WebSocketVisits
 
 TASKS_END: Final = 0.5
-"""Seconds that the app's last tasks have to end, once their request has."""
+"""Seconds that the app's last tasks have to end after their request."""
 
 Say = Callable[[str], None]
 
 
 class HalfTaken:
-    """What one half of a check is made with: the server that runs, and how it is asked."""
+    """Makes one half of a check: with a running server, and a request for it."""
 
     def __init__(
         self,
@@ -39,12 +39,12 @@ class HalfTaken:
         self._say = say
 
     async def take(self, mode: str, known: Stay | None = None) -> tuple[Half, Stay]:
-        """Visit in this mode; `known` says how the app is without the middleware."""
+        """Visit in this mode; `known` says how the app behaves without the middleware."""
         name = "without" if mode in ("bare", "idle") else "with"
         visits = self._visits(mode)
         self._say(f"{name}: staying")
         stay, after = await visits.stay()
-        # What an app starts once, at its first request, is there by now.
+        # By now the app has started what it starts once, at its first request.
         await self._runs.ask("begin")
         seen = known or stay
         if known is None:
@@ -68,7 +68,7 @@ class HalfTaken:
         return Half(tuple(departures), tuple(self._runs.complaints()), left_over), stay
 
     async def _left_over(self) -> tuple[str, ...] | None:
-        """What is left when the server has had a moment to see that the connections are closed."""
+        """What is left once the server has had a moment to notice the closed connections."""
         tasks: tuple[str, ...] | None = None
         for attempt in range(5):
             await asyncio.sleep(TASKS_END / 5)
@@ -103,7 +103,7 @@ async def check_server(
 ) -> Checked:
     """Check one server: without the middleware, and with it."""
     say("starts")
-    # A handler that uses current_disconnect() needs a middleware, though it does nothing.
+    # A handler that uses current_disconnect() needs a middleware, even one that does nothing.
     bare, own = ("idle", "as-is") if target.guarded else ("bare", "outermost")
     try:
         async with running(server, port, app) as runs:
@@ -115,7 +115,7 @@ async def check_server(
             if target.guarded and not again:
                 checked = await _look_for_hiders(half, checked, stay)
         if again:
-            # It may be the app's own doing: a limit, or what it logs at every second request.
+            # The app itself may be the reason: a limit, or a line logged at every second request.
             async with running(server, port, app) as runs:
                 half = HalfTaken(runs, request, patience, deadline, say)
                 checked = await _take_again(half, checked, bare, own, stay)
@@ -135,7 +135,7 @@ async def check_server(
 async def _take_again(
     half: HalfTaken, checked: Checked, bare: str, own: str, known: Stay
 ) -> Checked:
-    """Take the half with the middleware first, of a server that has just started."""
+    """Take the half with the middleware first, on a server that has just started."""
     guarded, stay = await half.take(own, known)
     if stay.refused:
         raise CannotRun(
@@ -150,7 +150,7 @@ async def _take_again(
 
 
 async def _look_for_hiders(half: HalfTaken, checked: Checked, known: Stay) -> Checked:
-    """Whether another middleware outermost does better than the app's own, and why."""
+    """See whether another middleware outermost does better than the app's own, and why."""
     found = checked.shortcomings(half.patience)
     if not found or checked.unguarded:
         return checked

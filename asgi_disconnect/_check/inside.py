@@ -1,4 +1,4 @@
-"""What the app's own `DisconnectMiddleware`, wherever it stands, hands on to what is inside it."""
+"""Watches what the app's own `DisconnectMiddleware`, wherever it stands, passes on inwards."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ from .following import DISCONNECTS, Followed, followed
 
 
 def look_inside() -> None:
-    """Have every middleware that is made from now on tell what becomes of a checked request."""
+    """Make every new middleware from now on tell what becomes of a checked request."""
     make = DisconnectMiddleware.__init__
 
     def make_and_look(middleware: DisconnectMiddleware, app: Any, **options: Any) -> None:
@@ -36,7 +36,7 @@ def _tell_of(app: App, kinds: tuple[str, ...], **times: float) -> App:
         request.tell("guarded", **times)
         return await app(scope, _watch(request, receive), send)
 
-    # So that what the app is stacked of is seen as before.
+    # So that the app's layers stay visible.
     watched.app = app  # type: ignore[attr-defined]
     return watched
 

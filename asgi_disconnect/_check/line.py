@@ -1,9 +1,9 @@
-"""The line from the served app to the checking process, and the questions that are answered on it.
+"""The line from the served app to the checking process, which asks questions on it.
 
-JSON, a line each way.  The questions, each of which is answered under its own text:
+The app sends lines of JSON.  It answers each question under the question's own text:
 
-- ``begin``: remember the tasks that there are;
-- ``left``, and anything behind it: which tasks there are that there were not;
+- ``begin``: remember the tasks that exist;
+- ``left``, and anything behind it: which tasks exist that did not then;
 - ``where KEY``: where a request stands that has not ended;
 - ``hiders``: who hid the disconnect from the layers inside it.
 """
@@ -23,11 +23,11 @@ from .standing import blocked, is_left_over, name_of, request_of
 from .tracing import Call, Trace
 
 ANSWER_LIMIT: Final = 0.5
-"""Seconds that an event loop has to answer; one that does not is blocked."""
+"""Seconds that an event loop has to answer before we take it to be blocked."""
 
 
 class Asked(Protocol):
-    """A request of the check's that is being served."""
+    """One of the check's requests, while it is served."""
 
     followed: Followed
 
@@ -50,12 +50,12 @@ class Line:
         self.trace: Trace | None = None
         self.calls: list[Call] = []
         self.visits: dict[str, Asked] = {}
-        """Those that have not ended."""
+        """The requests that have not ended."""
         self._before: set[asyncio.Task[Any]] = set()
         threading.Thread(target=self._listen, daemon=True).start()
 
     def tell(self, request: str, what: str, **more: Any) -> None:
-        """Say what happened; synchronous, so that a task that is being cancelled says it too."""
+        """Say what happened; sync, so that a task that is being cancelled can say it, too."""
         line = json.dumps({"request": request, "what": what, **more}).encode() + b"\n"
         with self._lock:
             self._socket.sendall(line)
@@ -65,7 +65,7 @@ class Line:
             for line in lines:
                 if self.call_soon is not None:
                     self._ask(line.strip())
-        # The process that started us is gone, for whatever reason: end this one and its group.
+        # The process that started us is gone, for whatever reason: end this process and its group.
         if hasattr(os, "killpg"):
             os.killpg(0, signal.SIGKILL)
         os._exit(1)
@@ -93,12 +93,12 @@ class Line:
             return visit.standing() if visit is not None else {}
         try:
             tasks = asyncio.all_tasks()
-        except RuntimeError:  # trio: whether a task is left cannot be asked there
+        except RuntimeError:  # trio does not tell which tasks exist
             return {}
         if name == "begin":
             self._before = tasks
             return {}
-        gc.collect()  # generators that nobody refers to any more are closed by that
+        gc.collect()  # closes generators that nobody refers to any more
         running = [visit.followed for visit in self.visits.values()]
         left = (
             name_of(task, self._folder)

@@ -1,4 +1,4 @@
-"""Whose code it is: the app's, our own, the server's, or what only runs coroutines and threads."""
+"""Tells whose code it is: the app's, ours, the server's, or a library's that runs coroutines."""
 
 import sysconfig
 from functools import cache
@@ -18,24 +18,24 @@ _COMMANDS: Final = (_PACKAGE / "_check", _PACKAGE / "_demo")
 
 
 def is_the_middlewares(code: CodeType) -> bool:
-    """It is the middleware's own; the commands' apps and probes are not."""
+    """Whether it is the middleware's own; the commands' apps and probes are not."""
     path = Path(code.co_filename)
     return path.is_relative_to(_PACKAGE) and not any(map(path.is_relative_to, _COMMANDS))
 
 
 def is_a_servers(code: CodeType) -> bool:
-    """It is the server's own, which it ends in its own time."""
+    """Whether it is the server's own."""
     return _is_of(SERVERS, code)
 
 
 def is_the_apps(code: CodeType) -> bool:
-    """It is the app's, or of a library that does the app's work."""
+    """Whether it is the app's, or that of a library that does the app's work."""
     path = Path(code.co_filename)
     return not (path.is_relative_to(_PACKAGE) or _is_of((*SERVERS, *RUNNERS), code))
 
 
 def is_of(name: str, code: CodeType) -> bool:
-    """It is of the module or package `name`."""
+    """Whether it is of the module or package `name`."""
     return _is_of((name,), code)
 
 

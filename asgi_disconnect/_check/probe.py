@@ -1,7 +1,7 @@
-"""What the servers serve: the user's app, and around it what tells the checking process of it.
+"""What the servers serve: the user's app, wrapped to tell the checking process what happens.
 
-It runs in the servers' processes.  A request of the check's own carries a header, which the app
-does not see, that says how to serve it; any other goes to the app untouched.
+It runs in the servers' processes.  A header, which the app does not see, says how to serve each of
+the check's own requests; any other request goes to the app untouched.
 """
 
 import asyncio
@@ -34,7 +34,7 @@ KEY: Final = "asgi_disconnect._check"
 
 
 class Probe:
-    """The application that the servers are given."""
+    """The application that the servers run."""
 
     def __init__(self, app: Any, line: Line, folder: str = "") -> None:
         self._app = as_single_callable(app)
@@ -66,7 +66,7 @@ class Probe:
         return await visit.serve(self._app, mode, scope, receive, send)
 
     def _begin(self) -> None:
-        """An event loop runs now."""
+        """The event loop is running now."""
         self._follower = Follower(_cancellations)
         follow(self._follower)
         follow_generators(self._follower)
@@ -78,13 +78,13 @@ class Probe:
 
 
 def _cancellations() -> tuple[type[BaseException], ...]:
-    """What a cancelled task raises, with either library."""
+    """What a cancelled task raises, on asyncio and on trio."""
     trio = sys.modules.get("trio")
     return (asyncio.CancelledError,) if trio is None else (asyncio.CancelledError, trio.Cancelled)
 
 
 class Visit:
-    """One request of the check's, or one WebSocket."""
+    """One of the check's requests or WebSockets."""
 
     def __init__(self, request: str, answer: Answer, line: Line, folder: str) -> None:
         self._request = request
@@ -95,13 +95,13 @@ class Visit:
         self._task: Any = None
 
     async def serve(self, app: App, mode: str, scope: Scope, receive: Receive, send: Send) -> Any:
-        """Serve it in the way that was asked for.
+        """Serve the request in the given mode.
 
-        ``bare``: the app alone.  ``as-is``: the app, which has a middleware of ours in it.
-        ``outermost``: our middleware around it; ``outermost:SECONDS``: around a WebSocket, with
-        this much `grace`.  ``idle``: our middleware around it, for a handler
-        that uses it, but such that it does nothing.  ``deadline:SECONDS``: our middleware around
-        it, with a deadline.  ``traced``: as it is, and each layer tells.
+        ``bare``: the app alone.  ``as-is``: the app, which contains our middleware.  ``outermost``:
+        our middleware around the app; ``outermost:SECONDS``: around a WebSocket, with this much
+        `grace`.  ``idle``: our middleware around the app, doing nothing, for a handler that needs
+        one.  ``deadline:SECONDS``: our middleware around the app, with a deadline.  ``traced``: as
+        it is, and each layer tells what it gets.
         """
 
         async def witnessed(scope: Scope, receive: Receive, send: Send) -> Any:
@@ -126,11 +126,11 @@ class Visit:
             return await served(scope, receive, send)
         finally:
             observers.remove(self._report)
-            with contextlib.suppress(ValueError):  # it is closed in another context
+            with contextlib.suppress(ValueError):  # closed in another context
                 followed.reset(token)
 
     def _note_departure(self, receive: Receive, send: Send) -> tuple[Receive, Send]:
-        """The server's `receive` and `send`, such that we hear of the departure as they do."""
+        """Wrap the server's `receive` and `send`, to note the departure when they tell it."""
 
         async def noted_receive() -> Message:
             message = await receive()
@@ -146,7 +146,7 @@ class Visit:
                 self.followed.reasons.append(error)
                 raise
 
-        # The middleware asks whose it is.
+        # The middleware looks at whose method it is.
         noted_receive.__self__ = getattr(receive, "__self__", None)  # type: ignore[attr-defined]
         return noted_receive, noted_send
 
@@ -170,7 +170,7 @@ class Visit:
             try:
                 await send(message)
             except OSError:
-                if is_websocket:  # whose `send` is how some servers tell the app
+                if is_websocket:  # some servers tell the app by this error
                     self._tell("refused")
                 raise
             if self._answer.complete and not complete:

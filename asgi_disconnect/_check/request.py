@@ -1,4 +1,4 @@
-"""What is asked of the app, what somebody sees who stays, and whether that shows anything."""
+"""The request to the app, what a client that stays sees, and whether that shows anything."""
 
 import http
 import urllib.parse
@@ -8,23 +8,23 @@ from typing import Final
 from .probe import HEADER
 
 AT_ONCE: Final = 0.1
-"""Seconds within which a response leaves nothing to abandon."""
+"""A response within this many seconds leaves nothing to abandon."""
 
 _SAFE_IN_PATHS: Final = "/?&=+%:@!$'()*,;~-._[]"
 
 
 class CannotAsk(Exception):
-    """This request shows nothing of what becomes of abandoned ones; the message says what does."""
+    """This request does not show what becomes of abandoned ones; the message says which would."""
 
 
 def quoted(path: str) -> str:
-    """A path as it is sent."""
+    """`path` as it is sent."""
     return urllib.parse.quote(path, safe=_SAFE_IN_PATHS)
 
 
 @dataclass(frozen=True)
 class Request:
-    """What is asked of the app."""
+    """The request that the app is checked with."""
 
     method: str
     path: str
@@ -52,35 +52,35 @@ class Request:
         return "\r\n".join([*lines, "", ""]).encode()
 
     def has(self, name: str) -> bool:
-        """A header of this name is given."""
+        """Whether a header of this name is given."""
         return name in {header.partition(":")[0].strip().lower() for header in self.headers}
 
 
 @dataclass(frozen=True)
 class Stay:
-    """What somebody sees who stays; seconds from the call of the app."""
+    """What a client that stays sees; times are in seconds from the call of the app."""
 
     status: int | None
     started: float | None
     complete: float | None
     answer: bytes = b""
-    """What came, or its beginning."""
+    """The beginning of the answer."""
 
     @property
     def streams(self) -> bool:
-        """One can leave during the response."""
+        """Whether a client can leave during the response."""
         if self.started is None:
             return False
         return self.complete is None or self.complete - self.started > AT_ONCE
 
     @property
     def waits(self) -> bool:
-        """One can leave before the response."""
+        """Whether a client can leave before the response."""
         return self.started is None or self.started > AT_ONCE
 
     @property
     def refused(self) -> bool:
-        """The app would not do what it was asked for."""
+        """Whether the app refused the request."""
         return self.status is not None and self.status >= 400
 
     def header(self, name: str) -> str:
@@ -93,7 +93,7 @@ class Stay:
 
     @property
     def body(self) -> str:
-        """The beginning of the response's body, in a line."""
+        """The beginning of the response's body, on one line."""
         body = self.answer.partition(b"\r\n\r\n")[2][:2000]
         if self.header("transfer-encoding").lower() == "chunked":
             body = b"".join(body.split(b"\r\n")[1::2])
@@ -110,19 +110,16 @@ def require_work(request: Request, stay: Stay) -> None:
     if stay.refused:
         name = phrase_of(stay.status or 0)
         body = f" It says: {stay.body[:200]}" if stay.body else ""
-        raise CannotAsk(
-            f"{said} {name}: what becomes of work that is abandoned cannot be seen where none is"
-            f" done.{body}{advice}"
-        )
+        raise CannotAsk(f"{said} {name}: there is no work to abandon.{body}{advice}")
     took = f"{(stay.complete or 0) * 1000:.0f} ms"
     raise CannotAsk(
-        f"{said} within {took}: there is nothing to abandon.{advice} Choose a path that works for"
+        f"{said} within {took}: there is nothing to abandon.{advice} Choose a path that takes"
         " some time: --path /report, with --method and --data if it needs them."
     )
 
 
 def require_late_answer(request: Request, stay: Stay, deadline: float) -> None:
-    """Raise `CannotAsk` if nothing is left of the response's start for a deadline to prevent."""
+    """Raise `CannotAsk` if the response starts too early for a deadline to prevent it."""
     if stay.started is None or stay.started > deadline + AT_ONCE:
         return
     raise CannotAsk(
@@ -132,7 +129,7 @@ def require_late_answer(request: Request, stay: Stay, deadline: float) -> None:
 
 
 def phrase_of(status: int) -> str:
-    """What a status is called; nothing for one that has no name."""
+    """The name of a status, or ""."""
     try:
         return http.HTTPStatus(status).phrase
     except ValueError:
@@ -140,7 +137,7 @@ def phrase_of(status: int) -> str:
 
 
 def _advice(request: Request, stay: Stay) -> str:
-    """How to ask better."""
+    """How to get a better answer."""
     status, where = stay.status or 0, stay.header("location")
     kind = "" if request.has("content-type") else " --header 'Content-Type: application/json'"
     if status in (301, 302, 303, 307, 308) and where:
@@ -160,9 +157,9 @@ def _advice(request: Request, stay: Stay) -> str:
         " check needs its token, too.",
         404: " Is the path right?",
         405: f" Is the method right? --method; it allows {stay.header('allow') or 'others'}.",
-        406: " Say what you take: --header 'Accept: application/json, text/event-stream'.",
+        406: " Say what you accept: --header 'Accept: application/json, text/event-stream'.",
         415: f" Say what the body is:{kind or ' --header'}.",
         422: f" Does the body fit? --data '...'{kind}",
-        429: " It is a limit of the app's own: raise it for the check.",
+        429: " That is the app's own limit: raise it for the check.",
     }
     return advice.get(status, "")

@@ -1,4 +1,4 @@
-"""A server in a process of its own, and the line over which the app in it tells what happens."""
+"""Runs a server in its own process, with a line over which the app in it tells what happens."""
 
 import asyncio
 import contextlib
@@ -45,14 +45,14 @@ class App:
 
 @dataclass
 class Story:
-    """What has happened to one request: when, by `time.monotonic()`, and what was told with it."""
+    """What has happened to one request, when (by `time.monotonic()`), and with which details."""
 
     times: dict[str, float] = field(default_factory=lambda: {})
     details: dict[str, Any] = field(default_factory=lambda: {})
 
 
 class RunningServer:
-    """A server that runs."""
+    """A running server."""
 
     def __init__(self, server: Server, port: int) -> None:
         self.server = server
@@ -80,14 +80,14 @@ class RunningServer:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
-                # Ctrl-C is for us; and it is ended with whatever it has started.
+                # Ctrl-C is for us; and we end the whole session that it has started.
                 start_new_session=True,
                 creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),
             )
         deadline = monotonic() + START_LIMIT
         while not (self._lines and await self._answers()):
             if self._process.returncode is not None or monotonic() > deadline:
-                raise CannotRun(f"it does not start; it says:\n{self.end_of_log()}")
+                raise CannotRun(f"it does not start; its log ends with:\n{self.end_of_log()}")
             await asyncio.sleep(0.05)
 
     async def _answers(self) -> bool:
@@ -99,7 +99,7 @@ class RunningServer:
         return True
 
     async def listen(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Note what the app tells."""
+        """Note what the app tells us."""
         self._lines.append(writer)
         with contextlib.suppress(ConnectionError):
             while line := await reader.readline():
@@ -118,16 +118,16 @@ class RunningServer:
         return self._stories.setdefault(request, Story())
 
     async def wait(self, request: str, what: str, seconds: float) -> bool:
-        """Whether something happens to a request within so many seconds."""
+        """Whether `what` happens to a request within `seconds`."""
         return await self.wait_any(request, (what,), seconds)
 
     async def wait_any(self, request: str, events: tuple[str, ...], seconds: float) -> bool:
-        """Whether one of these happens to a request within so many seconds."""
+        """Whether one of `events` happens to a request within `seconds`."""
         deadline = monotonic() + seconds
         story = self.story(request)
         while not any(event in story.times for event in events):
             if self._process is not None and self._process.returncode is not None:
-                raise CannotRun(f"it has stopped; it says:\n{self.end_of_log()}")
+                raise CannotRun(f"it has stopped; its log ends with:\n{self.end_of_log()}")
             left = deadline - monotonic()
             if left <= 0:
                 return False
@@ -136,7 +136,7 @@ class RunningServer:
         return True
 
     async def ask(self, question: str) -> dict[str, Any]:
-        """Ask the app's process: ``begin`` to count tasks from now on, another for those left."""
+        """Ask the app's process a question (see `line`), and return the answer."""
         self._stories.pop(question, None)
         for line in self._lines:
             line.write(question.encode() + b"\n")
@@ -144,11 +144,11 @@ class RunningServer:
         return self.story(question).details
 
     def log(self) -> str:
-        """What it has written."""
+        """What the server has written."""
         return self._log.read_text(errors="replace") if self._log.exists() else ""
 
     def end_of_log(self) -> str:
-        """The last that it has written."""
+        """The last lines that the server has written."""
         return "\n".join(self.log().rstrip().splitlines()[-15:])
 
     def complaints(self) -> list[str]:
@@ -158,7 +158,7 @@ class RunningServer:
         return [line.strip() for line in new.splitlines() if COMPLAINT.search(line)]
 
     async def stop(self) -> None:
-        """End it, and whatever it has started."""
+        """End the server, and whatever it has started."""
         process = self._process
         if process is not None:
             with contextlib.suppress(ProcessLookupError, TimeoutError):
@@ -192,9 +192,9 @@ async def running(server: Server, port: int, app: App) -> AsyncGenerator[Running
 def free_port() -> Generator[int]:
     """A port of 127.0.0.1 that a server can take, and nobody else is given, while this block lasts.
 
-    Linux gives a port that is bound to nobody who asks for just any, be it for the near end of a
-    connection; and it lets two sockets with SO_REUSEADDR, which servers set, have the same one as
-    long as only one of them listens.  Elsewhere the port is free when the block begins, no more.
+    On Linux, a port that is bound is not given to anybody who asks for just any port, even for the
+    near end of a connection; and two sockets with SO_REUSEADDR, which servers set, can share a port
+    as long as only one listens.  Elsewhere the port is only free when the block begins.
     """
     with socket.socket() as held:
         held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -1,4 +1,4 @@
-"""What `check` shows: how far it is, a table of at most 100 columns, or JSON."""
+"""What `check` shows: its progress, a table of at most 100 columns, or JSON."""
 
 import dataclasses
 import importlib.metadata
@@ -25,7 +25,7 @@ WIDTH: Final = 99
 
 
 class Progress:
-    """A line that is written over itself on a terminal; elsewhere a line for each step."""
+    """One line that is overwritten on a terminal; elsewhere a line for each step."""
 
     def __init__(self, names: list[str]) -> None:
         self._states = dict.fromkeys(names, "waits")
@@ -33,7 +33,7 @@ class Progress:
         self._shown = 0
 
     def show(self, name: str, state: str) -> None:
-        """Say how far a server is."""
+        """Show how far a server is."""
         self._states[name] = state
         if self._moving:
             line = " | ".join(f"{each} {state}" for each, state in self._states.items())[:99]
@@ -43,13 +43,13 @@ class Progress:
             print(f"{name} {state}", file=sys.stderr, flush=True)
 
     def clear(self) -> None:
-        """Leave nothing of the line."""
+        """Erase the line."""
         if self._moving:
             print(f"\r{'':{self._shown}}\r", end="", file=sys.stderr, flush=True)
 
 
 def table(findings: Findings) -> str:
-    """Every departure, a line each."""
+    """A line for each departure."""
     lines = ["".join(f"{name:{width}}" for name, width in COLUMNS).rstrip()]
     for server in findings.servers:
         lines.append("-" * (sum(width for _, width in COLUMNS) - 2))
@@ -111,12 +111,12 @@ def _remains(half: Half) -> str:
 
 
 def verdict(findings: Findings) -> str:
-    """What is not as it should be, and what can be done about it."""
+    """What is wrong, and what to do about it."""
     paragraphs: list[str] = []
     if not findings.target.guarded:
         option = ", websocket=True" if findings.websocket else ""
         paragraphs.append(
-            "There is no DisconnectMiddleware to be seen in the app: it was checked as if it were"
+            "No DisconnectMiddleware is visible in the app: it was checked as if it were"
             f" app = DisconnectMiddleware(app{option})."
         )
     paragraphs += _hidden(findings)
@@ -134,7 +134,7 @@ def verdict(findings: Findings) -> str:
 
 
 def _why_cut_off(findings: Findings) -> list[str]:
-    """What is known of cleanup that is cut off through no fault of the app's."""
+    """Why cleanup is cut off, if the app is not at fault."""
     where = [
         server.name
         for server in findings.servers
@@ -164,7 +164,7 @@ def _hidden(findings: Findings) -> list[str]:
     if not hiders and any(server.hidden for server in findings.servers):
         return [
             "With another DisconnectMiddleware outermost it works: do the options of the app's own"
-            " leave this request out (only=), keep it from being cancelled (cancel=False), or give"
+            " leave out this request (only=), keep it from being cancelled (cancel=False), or give"
             " its cleanup no time (cleanup_timeout=)?"
         ]
     if not hiders:
@@ -181,7 +181,7 @@ def _hidden(findings: Findings) -> list[str]:
 
 
 def as_json(findings: Findings) -> str:
-    """Everything, for a program to read."""
+    """Everything, as JSON for programs."""
     return json.dumps(
         {
             "app": findings.app,

@@ -1,4 +1,4 @@
-"""The servers that there are to check on: how each is started, as its own documentation says."""
+"""The servers to check on, and how to start each, as its own documentation says."""
 
 import importlib.metadata
 import sys
@@ -11,15 +11,15 @@ APP: Final = "asgi_disconnect._check.probe:application"
 
 @dataclass(frozen=True, kw_only=True)
 class Fault:
-    """What some versions of a server do that the middleware cannot make good."""
+    """What some versions of a server do wrong that the middleware cannot fix."""
 
     releases: tuple[str, ...]
-    """Such as ``1.2``, which stands for 1.2.0 and whatever follows it up to 1.3."""
+    """For example ``1.2``, which stands for every version from 1.2.0 up to 1.3."""
     what: str
     remedy: str
 
     def is_in(self, version: str) -> bool:
-        """This version has it."""
+        """Whether this version has the fault."""
         return any(f"{version}.".startswith(f"{release}.") for release in self.releases)
 
 
@@ -30,7 +30,7 @@ class Server:
     name: str
     package: str
     needs: tuple[str, ...]
-    """The modules without which it cannot be started."""
+    """The modules that it needs to start."""
     arguments: tuple[str, ...]
     """What follows ``python -m``; ``{port}`` stands for the port."""
     by_default: bool = True
@@ -43,23 +43,23 @@ class Server:
 
     @property
     def installed(self) -> bool:
-        """It can be started."""
+        """Whether it can be started."""
         return all(map(_is_there, self.needs))
 
     @property
     def version(self) -> str:
-        """The version that is installed."""
+        """The installed version."""
         return importlib.metadata.version(self.package)
 
     @property
     def warning(self) -> str | None:
-        """What the version that is installed does wrong, and what to do about it."""
+        """What the installed version does wrong, and what to do about it."""
         if self.fault is None or not self.fault.is_in(self.version):
             return None
         return f"{self.package} {self.version} {self.fault.what} {self.fault.remedy}"
 
     def command(self, port: int) -> list[str]:
-        """How it is started."""
+        """The command that starts it."""
         arguments = (part.format(port=port) for part in self.arguments)
         return [sys.executable, "-m", *arguments]
 
@@ -67,7 +67,7 @@ class Server:
 def _is_there(module: str) -> bool:
     try:
         return find_spec(module) is not None
-    except ModuleNotFoundError:  # of the package that it is in
+    except ModuleNotFoundError:  # the module's package is missing
         return False
 
 

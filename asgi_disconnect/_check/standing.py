@@ -1,4 +1,4 @@
-"""Where a request stands that has not ended: what its tasks await, and what its threads do."""
+"""Finds where an unfinished request stands: what its tasks await, and what its threads do."""
 
 import asyncio
 import gc
@@ -26,9 +26,9 @@ _KINDS: Final = (
     ("ag_frame", "ag_await"),
     ("gi_frame", "gi_yieldfrom"),
 )
-"""How coroutines and generators show where they are, and what they await."""
+"""Attributes by which coroutines and generators show where they are, and what they await."""
 
-# `WSGIMiddleware`, which waits by queues and events of its own.
+# `WSGIMiddleware`, which waits with its own queues and events.
 _WSGI: Final = ("a2wsgi",)
 
 
@@ -41,7 +41,7 @@ def current_task() -> Any:
 
 
 def coroutines_of(task: Any, request: Followed) -> list[Any]:
-    """What the task that a request came in with runs, and the tasks that it has started."""
+    """The coroutines of a request's own task, and of the tasks that it has started."""
     if isinstance(task, asyncio.Future):
         tasks = [each for each in asyncio.all_tasks() if request_of(each) is request]
         others = [each.get_coro() for each in tasks if each is not task and is_left_over(each)]
@@ -61,13 +61,13 @@ def request_of(task: "asyncio.Task[Any]") -> Followed | None:
 
 
 def is_left_over(task: "asyncio.Task[Any]") -> bool:
-    """Whether it is the app's: not ours, nor the server's own, which it ends in its own time."""
+    """Whether it is the app's: not ours, nor the server's, which ends its own in its own time."""
     code = getattr(task.get_coro(), "cr_code", None)
     return code is None or not (is_the_middlewares(code) or is_a_servers(code))
 
 
 def name_of(task: "asyncio.Task[Any]", folder: str) -> str:
-    """What a task runs, and where it is in that."""
+    """What a task runs, and where it is."""
     coroutine: Any = task.get_coro()
     frames = [each for each in _awaited(coroutine) if is_the_apps(each.f_code)]
     name = str(getattr(coroutine, "__qualname__", coroutine))
@@ -78,7 +78,7 @@ def name_of(task: "asyncio.Task[Any]", folder: str) -> str:
 
 
 def standing(coroutines: list[Any], folder: str) -> dict[str, Any]:
-    """``thread``: what the thread runs that is waited for.  ``at``: the app's line that waits."""
+    """``thread``: what the awaited thread runs.  ``at``: the app's line that waits."""
     chains = [list(_awaited(each)) for each in coroutines]
     told: dict[str, Any] = {}
     for chain in chains:
@@ -92,7 +92,7 @@ def standing(coroutines: list[Any], folder: str) -> dict[str, Any]:
 
 
 def blocked(loop_thread: int, folder: str) -> str | None:
-    """Where the event loop's thread is, if that is in the app's code."""
+    """Where the event loop's thread is, if it is in the app's code."""
     frame = _frames_of_threads().get(loop_thread)
     while frame is not None and not is_the_apps(frame.f_code):
         frame = frame.f_back
@@ -100,7 +100,7 @@ def blocked(loop_thread: int, folder: str) -> str | None:
 
 
 def _awaited(coroutine: Any) -> Iterator[FrameType]:
-    """The frames of a coroutine and of all that it awaits, from the outside in."""
+    """The frames of a coroutine and of everything that it awaits, from the outside in."""
     seen: set[int] = set()
     while coroutine is not None and id(coroutine) not in seen:
         seen.add(id(coroutine))
@@ -112,7 +112,7 @@ def _awaited(coroutine: Any) -> Iterator[FrameType]:
         if isinstance(coroutine, asyncio.Task):
             awaited = cast(Any, coroutine).get_coro()
         elif frame is None:
-            # What `async for` and the methods of async generators await shows nothing of itself.
+            # What `async for` and the methods of async generators await has no such attributes.
             awaited = next(filter(_has_a_frame, gc.get_referents(coroutine)), None)
         if frame is not None:
             yield frame

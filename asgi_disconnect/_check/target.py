@@ -1,4 +1,4 @@
-"""The app that is checked: where it is found, and what it is stacked of."""
+"""Finds the app to check, and its layers."""
 
 import contextlib
 import functools
@@ -15,12 +15,12 @@ from typing import Any, cast
 from .._application import as_single_callable
 from .._middleware import DisconnectMiddleware
 
-# Where middlewares keep the app that they wrap.
+# Attributes in which middlewares keep the app that they wrap.
 _INNER = ("app", "_app", "asgi_app", "application", "inner", "wrapped", "asgi")
 
 
 class CannotLoad(Exception):
-    """The app cannot be had; the message says why."""
+    """The app cannot be loaded; the message says why."""
 
 
 @dataclass(frozen=True)
@@ -30,24 +30,24 @@ class Layer:
     name: str
     ours: bool = False
     base_http: bool = False
-    """It is a `BaseHTTPMiddleware` of Starlette's, which hides a disconnect or fails at one."""
+    """It is a `BaseHTTPMiddleware` of Starlette's, which hides disconnects or fails at them."""
 
 
 @dataclass(frozen=True)
 class Target:
-    """What to know of the app before it is served."""
+    """What we know of the app before it is served."""
 
     layers: tuple[Layer, ...]
-    """From the outside in, as far as that can be seen."""
+    """From the outside in, as far as they are visible."""
 
     @property
     def guarded(self) -> bool:
-        """There is a `DisconnectMiddleware` in it."""
+        """Whether it contains a `DisconnectMiddleware`."""
         return any(layer.ours for layer in self.layers)
 
     @property
     def outside(self) -> tuple[Layer, ...]:
-        """What stands outside our middleware, if that is there."""
+        """The layers outside our middleware, if it is there."""
         if not self.guarded:
             return ()
         ours = next(number for number, layer in enumerate(self.layers) if layer.ours)
@@ -55,7 +55,7 @@ class Target:
 
 
 def load(where: str, folder: str, *, factory: bool = False) -> Any:
-    """The app at ``MODULE:APP``; `CannotLoad` if it is not there."""
+    """The app at ``MODULE:APP``; raises `CannotLoad` if it is not there."""
     module_name, _, path = where.partition(":")
     if not module_name or not path:
         raise CannotLoad(f"{where!r} does not say where the app is: MODULE:APP, such as main:app")
@@ -67,8 +67,8 @@ def load(where: str, folder: str, *, factory: bool = False) -> Any:
         if error.name is None or not f"{module_name}.".startswith(f"{error.name}."):
             raise CannotLoad(_while_importing(module_name)) from error
         raise CannotLoad(
-            f"there is no module {error.name!r} in {folder} or installed: run this from the folder"
-            " that it is in, or say --app-dir"
+            f"there is no module {error.name!r} in {folder} or installed: run this from its folder,"
+            " or use --app-dir"
         ) from error
     except Exception as error:
         raise CannotLoad(_while_importing(module_name)) from error
@@ -82,23 +82,22 @@ def load(where: str, folder: str, *, factory: bool = False) -> Any:
     if factory:
         found = _make(where, found)
     if not callable(found):
-        raise CannotLoad(f"{where} is no ASGI application: {found!r} cannot be called")
+        raise CannotLoad(f"{where} is not an ASGI application: {found!r} cannot be called")
     if not factory and _is_factory(found):
         raise CannotLoad(
             f"{where} does not take scope, receive and send; if it is a function that returns the"
-            " app, say --factory"
+            " app, use --factory"
         )
     return found
 
 
 def _make(where: str, factory: Any) -> Any:
     if not callable(factory):
-        raise CannotLoad(f"{where} cannot be called; is it the app? Then leave --factory out")
+        raise CannotLoad(f"{where} cannot be called; if it is the app, leave out --factory")
     with contextlib.suppress(TypeError, ValueError):  # its signature cannot be read
         if not _takes_nothing(inspect.signature(factory)):
             raise CannotLoad(
-                f"{where} cannot be called without arguments; is it the app? Then leave --factory"
-                " out"
+                f"{where} cannot be called without arguments; if it is the app, leave out --factory"
             )
     try:
         return factory()
@@ -115,7 +114,7 @@ def _takes_nothing(signature: inspect.Signature) -> bool:
 
 
 def _is_factory(found: Any) -> bool:
-    """Whether it is no app, or takes one argument and does without; ASGI 2 does not."""
+    """Whether it is not an app, or works without arguments, which an ASGI 2 app does not."""
     try:
         as_single_callable(found)
     except TypeError:
@@ -135,7 +134,7 @@ def _may_be_an_app(name: str, value: object) -> bool:
 
 
 def layers_of(app: Any) -> Iterator[Layer]:
-    """What `app` is stacked of, from the outside in, as far as that is seen without calling it."""
+    """The layers of `app`, from the outside in, as far as they are visible without calling it."""
     return (layer for layer, _ in stack_of(app))
 
 
@@ -150,7 +149,7 @@ def stack_of(app: Any) -> Iterator[tuple[Layer, type[Any] | None]]:
         stacked: Any = getattr(app, "user_middleware", None) or getattr(app, "middleware", None)
         if isinstance(stacked, (list, tuple)):  # Starlette and FastAPI; Litestar
             yield from map(_stacked, cast("list[Any]", stacked))
-            yield Layer(_name(app)), None  # it is called before them all
+            yield Layer(_name(app)), None  # it is called before them
             return
         yield _layer(app), _class_of(app)
         app = _inner(app)
@@ -179,7 +178,7 @@ def _stacked(entry: Any) -> tuple[Layer, type[Any] | None]:
 
 
 def _class_of(app: Any) -> type[Any] | None:
-    """Plain functions are all of one class, which is not theirs alone."""
+    """The class to trace.  Plain functions have none, because they all share one."""
     its_class: type[Any] | None = None if inspect.isroutine(app) else app.__class__
     return its_class
 
@@ -201,10 +200,10 @@ def _name(what: Any) -> str:
 
 
 def main(arguments: list[str]) -> int:
-    """Print what `check` must know of an app, or why it cannot load it, as JSON."""
+    """Print what `check` must know of an app, or why it cannot be loaded, as JSON."""
     where, folder, factory = arguments
     told: dict[str, Any]
-    # What the app prints when it is imported is not for us.
+    # Drop what the app prints when it is imported.
     with contextlib.redirect_stdout(io.StringIO()):
         try:
             app = load(where, folder, factory=factory == "factory")

@@ -1,6 +1,6 @@
-"""Which layer of an app keeps the disconnect from those inside it.
+"""Finds the layer of an app that keeps the disconnect from those inside it.
 
-Each layer's class is made to tell what becomes of the `receive()` that it was given: where one
+It patches each layer's class to tell what becomes of the `receive()` that it was given: if one
 still waits after the client has left, the layer outside it has not passed the disconnect on.
 """
 
@@ -12,7 +12,7 @@ from .following import DISCONNECTS
 from .target import Layer, stack_of
 
 CALLS: Final = "asgi_disconnect._check.calls"
-"""The key of the scope, whose value is the list of the layers that have been called."""
+"""The scope's key for the list of layers that have been called."""
 
 
 @dataclass
@@ -20,18 +20,18 @@ class Call:
     """One layer's turn in one request."""
 
     place: int
-    """In the stack, from the outside in."""
+    """Its index in the stack, from the outside in."""
     waiting: int = 0
     heard: bool = False
 
     @property
     def in_vain(self) -> bool:
-        """It waits, and will wait for ever."""
+        """Whether it waits for ever."""
         return self.waiting > 0 and not self.heard
 
 
 class Trace:
-    """The layers of an app, each of which tells of itself from now on."""
+    """The layers of an app, which from now on tell what they get."""
 
     def __init__(self, app: Any) -> None:
         self._layers: list[Layer] = []
@@ -71,7 +71,7 @@ class Trace:
         return next((n for n in places if self._classes[n] is layer_class), start)
 
     def hiders(self, calls: list[Call]) -> list[str]:
-        """The layers one of which keeps the disconnect; mostly one, and none if none does."""
+        """The layers of which one keeps the disconnect: usually one, or none."""
         outside = None
         for call in calls:
             if call.in_vain:

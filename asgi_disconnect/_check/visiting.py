@@ -1,6 +1,6 @@
-"""A client that leaves: what becomes of the app then, whatever it was asked.
+"""Clients that leave, and what becomes of the app then, for every kind of request.
 
-Every time is taken in this process, on one clock.
+All times are taken in this process, by one clock.
 """
 
 import asyncio
@@ -15,7 +15,7 @@ from .request import AT_ONCE, Stay
 from .running import RunningServer, Story
 
 SOON_AFTER: Final = 0.3
-"""Seconds that a report may take to come, once the app has ended."""
+"""Seconds that a report may take to arrive once the app has ended."""
 
 _numbers = itertools.count(1)
 
@@ -30,7 +30,7 @@ class Visiting:
         self._keys: dict[Moment, str] = {}
 
     async def stay(self) -> tuple[Stay, Departure | None]:
-        """See what somebody sees who stays; and what becomes of background work, if any."""
+        """See what a client that stays sees, and what becomes of background work, if any."""
         raise NotImplementedError
 
     def require_work(self, stay: Stay) -> None:
@@ -38,7 +38,7 @@ class Visiting:
         raise NotImplementedError
 
     def leaving(self, stay: Stay) -> list[Coroutine[Any, Any, Departure]]:
-        """Leave at each moment that there is."""
+        """Leave at each possible moment."""
         raise NotImplementedError
 
     async def find_hiders(self, stay: Stay) -> tuple[str, ...]:
@@ -54,12 +54,12 @@ class Visiting:
         raise NotImplementedError
 
     def _mark(self) -> tuple[str, str]:
-        """A key for the next request, and what its header says."""
+        """A key for the next request, and the value of its header."""
         key = f"r{next(_numbers)}"
         return key, f"{key} {self._mode}"
 
     def with_cleanup(self, departure: Departure) -> Departure:
-        """What is known of it when everything that the app has started has ended."""
+        """Add what is known once everything that the app has started has ended."""
         key = self._keys.get(departure.moment)
         if key is None:
             return departure
@@ -75,7 +75,7 @@ class Visiting:
         self._keys[moment] = key
         runs = self._runs
         story = runs.story(key)
-        # The response may be here before we have been told that the app is called.
+        # The response may arrive before we are told that the app was called.
         if not await runs.wait(key, "called", AT_ONCE):
             return Departure(moment, called=False)
         ended = await runs.wait(key, "ended", min(WHILE, self._patience))
@@ -105,14 +105,14 @@ class Visiting:
         )
 
     def _was_told(self, story: Story) -> bool:
-        """What stands between the server and our middleware may be told, and the app not."""
+        """Whether the app itself was told, not only a layer outside our middleware."""
         if "refused" in story.times:
             return True
         return ("heard" if self._mode == "as-is" else "told") in story.times
 
 
 def _time_left(story: Story) -> tuple[str, float] | None:
-    """What the middleware gives to an app that has been told, or to cleanup."""
+    """The time that the middleware gives to an app that was told, or to cleanup."""
     if "cleanup_timeout" not in story.details:
         return None
     option = "cleanup_timeout" if "reached" in story.times else "grace"

@@ -1,4 +1,4 @@
-"""The clients that leave an HTTP request, and the moments at which they do."""
+"""Clients that leave an HTTP request, each at another moment."""
 
 import asyncio
 import contextlib
@@ -13,7 +13,7 @@ from .running import CannotRun, RunningServer
 from .visiting import Visiting
 
 KEPT: Final = 8192
-"""Bytes of an answer that are looked at."""
+"""How many bytes of an answer to keep."""
 
 
 class Visits(Visiting):
@@ -24,7 +24,7 @@ class Visits(Visiting):
         self._request = request
 
     async def stay(self) -> tuple[Stay, Departure | None]:
-        """Take the whole response and leave; this shows what becomes of background work, too."""
+        """Take the whole response and leave, which also shows what becomes of background work."""
         async with self._connected() as (key, reader, writer):
             writer.write(self._request.data)
             answer = bytearray()
@@ -38,7 +38,7 @@ class Visits(Visiting):
         times = story.times
         if "called" not in times:
             said = bytes(answer).partition(b"\r\n")[0].decode(errors="replace") or "nothing"
-            raise CannotRun(f"it answers {said!r} without the app: is the request right?")
+            raise CannotRun(f"it answers {said!r} without calling the app: is the request right?")
         called = times.get("called", left)
         how = str(story.details.get("how", ""))
         stay = Stay(
@@ -61,7 +61,7 @@ class Visits(Visiting):
         require_work(self._request, stay)
 
     def leaving(self, stay: Stay) -> list[Coroutine[Any, Any, Departure]]:
-        """Leave at each moment that there is."""
+        """Leave at each possible moment."""
         leaving: list[Coroutine[Any, Any, Departure]] = []
         if self._request.data:
             leaving.append(self.leave_in_mid_upload())
@@ -72,13 +72,13 @@ class Visits(Visiting):
         return leaving
 
     async def leave_in_mid_upload(self) -> Departure:
-        """Leave when half of the body has been sent."""
+        """Leave after sending half of the body."""
         async with self._connected() as (key, _, writer):
             writer.write(self._request.data[: len(self._request.data) // 2])
             await writer.drain()
             if self._runs.server.calls_on_partial_upload:
                 await self._runs.wait(key, "called", self._patience)
-                await asyncio.sleep(AT_ONCE)  # the middleware may have begun to watch, or not
+                await asyncio.sleep(AT_ONCE)  # the middleware may or may not have begun to watch
         return await self._outcome(key, "mid-upload")
 
     async def leave_before_response(self, stay: Stay) -> Departure:
@@ -93,7 +93,7 @@ class Visits(Visiting):
         return key
 
     async def leave_during_response(self, stay: Stay) -> Departure:
-        """Leave when the first of the response's body has come, or in the middle of the wait."""
+        """Leave when the first of the response's body has arrived, or halfway through the wait."""
         async with self._connected() as (key, reader, writer):
             writer.write(self._request.data)
             with contextlib.suppress(TimeoutError, ConnectionError, EOFError):
@@ -105,7 +105,7 @@ class Visits(Visiting):
         return await self._outcome(key, "during response")
 
     async def let_deadline_pass(self, seconds: float) -> Departure:
-        """Stay, while a deadline passes; the mode says the same one."""
+        """Stay while a deadline passes; the mode sets the same one."""
         async with self._connected() as (key, reader, writer):
             writer.write(self._request.data)
             answer = bytearray()
@@ -133,7 +133,7 @@ class Visits(Visiting):
 
 
 async def _read_to_the_end(reader: asyncio.StreamReader, answer: bytearray) -> None:
-    """Keep what comes first."""
+    """Read everything, but keep only the beginning."""
     with contextlib.suppress(ConnectionError):
         while piece := await reader.read(65536):
             answer += piece[: KEPT - len(answer)]

@@ -1,4 +1,4 @@
-"""What a WebSocket is asked with, and whether what comes of it shows anything."""
+"""The WebSocket to check the app with, and whether the answer shows anything."""
 
 import importlib.metadata
 import urllib.parse
@@ -9,12 +9,12 @@ from .request import CannotAsk, Stay, phrase_of, quoted
 
 ACCEPTED: Final = 101
 OLDEST: Final = 15
-"""The first release of `websockets` that will do."""
+"""The first release of `websockets` that is new enough."""
 
 
 @dataclass(frozen=True)
 class WebSocket:
-    """What is asked of the app."""
+    """The WebSocket that the app is checked with."""
 
     path: str
     headers: tuple[str, ...] = ()
@@ -27,7 +27,7 @@ class WebSocket:
         return f"WebSocket {self.path}"
 
     def address(self, port: int) -> str:
-        """Where it is."""
+        """Its URL."""
         return f"ws://127.0.0.1:{port}{quoted(self.path)}"
 
     def values(self, name: str) -> list[str]:
@@ -37,7 +37,7 @@ class WebSocket:
 
 
 def library_is_there() -> bool:
-    """The library that the client is made of is installed, and new enough."""
+    """Whether the library behind the client is installed, and new enough."""
     try:
         version = importlib.metadata.version("websockets")
     except importlib.metadata.PackageNotFoundError:
@@ -46,7 +46,7 @@ def library_is_there() -> bool:
 
 
 def require_open(request: WebSocket, stay: Stay, patience: float) -> None:
-    """Raise `CannotAsk` if it was not accepted, or was over at once."""
+    """Raise `CannotAsk` if the WebSocket was not accepted, or was over at once."""
     if stay.status is None:
         raise CannotAsk(f"{request.name} is neither accepted nor denied within {patience:g} s.")
     if stay.status != ACCEPTED:

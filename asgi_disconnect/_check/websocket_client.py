@@ -1,6 +1,6 @@
 """A WebSocket client that can leave by reset: the `websockets` library's protocol on a connection.
 
-That library is an extra's, so this is imported only where one is asked for.
+The library comes with an extra, so this module is imported only if needed.
 """
 
 import asyncio
@@ -22,13 +22,13 @@ from .websocket import WebSocket
 
 NO_LINGER: Final = struct.pack("hh" if sys.platform == "win32" else "ii", 1, 0)
 KEPT: Final = 200
-"""Bytes of the first message that are looked at."""
+"""How many bytes of the first message to keep."""
 
 _OF_PARAMETERS: Final = ("origin", "sec-websocket-protocol")
 
 
 class Client:
-    """One connection; everything that comes is read, so that nothing holds the app up."""
+    """One connection, which reads everything, so that nothing holds up the app."""
 
     def __init__(self, request: WebSocket, mark: str, port: int) -> None:
         self._port = port
@@ -53,14 +53,14 @@ class Client:
                 headers[name] = value.strip()
         self._answered = asyncio.Event()
         self.response: Response | None = None
-        """What the server answers to the handshake."""
+        """The server's answer to the handshake."""
         self.first = b""
         """The beginning of the first message."""
         self._writer: asyncio.StreamWriter | None = None
         self._reading: asyncio.Task[None] | None = None
 
     async def open(self, seconds: float) -> None:
-        """Shake hands; `response` is None if no answer has come in so many seconds."""
+        """Shake hands; `response` is None if no answer has come within `seconds`."""
         reader, self._writer = await asyncio.open_connection("127.0.0.1", self._port)
         self._protocol.send_request(self._handshake)
         self._flush()
@@ -70,27 +70,27 @@ class Client:
 
     @property
     def is_open(self) -> bool:
-        """The app has accepted, and we take what it has accepted with."""
+        """Whether the app has accepted, with an answer that we accept, too."""
         return self.response is not None and self._protocol.handshake_exc is None
 
     @property
     def close_code(self) -> int | None:
-        """What the server has closed it with."""
+        """The server's close code."""
         return self._protocol.close_rcvd.code if self._protocol.close_rcvd is not None else None
 
     @property
     def close_reason(self) -> str:
-        """What it has said of that."""
+        """The server's close reason."""
         return self._protocol.close_rcvd.reason if self._protocol.close_rcvd is not None else ""
 
     @property
     def refusal(self) -> str | None:
-        """Why we do not take what the app has accepted with."""
+        """Why we do not accept the app's answer."""
         error = self._protocol.handshake_exc
         return str(error) if error is not None else None
 
     def send(self, data: bytes) -> None:
-        """Send a message: text, if it is."""
+        """Send a message, as text if it is UTF-8."""
         if self._protocol.state is not State.OPEN:  # the app has closed it
             return
         try:
@@ -102,20 +102,20 @@ class Client:
         self._flush()
 
     def close(self) -> None:
-        """Leave as a page does."""
+        """Leave with a close frame, as a page does."""
         if self._protocol.state is State.OPEN:
             self._protocol.send_close(1000)
             self._flush()
 
     def reset(self) -> None:
-        """Leave as a client does that is gone."""
+        """Leave by reset, as a client that is suddenly gone."""
         if self._writer is not None:
             connection = self._writer.get_extra_info("socket")
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, NO_LINGER)
             self._writer.transport.abort()
 
     async def end(self) -> None:
-        """Let go of the connection."""
+        """Close the connection."""
         if self._reading is not None:
             self._reading.cancel()
             await asyncio.wait([self._reading])
@@ -143,5 +143,5 @@ class Client:
     def _flush(self) -> None:
         assert self._writer is not None
         for data in self._protocol.data_to_send():
-            if data:  # an empty one asks for a half-close
+            if data:  # empty data asks for a half-close
                 self._writer.write(data)

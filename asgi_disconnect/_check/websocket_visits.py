@@ -1,4 +1,4 @@
-"""The clients that leave a WebSocket: by its closing handshake, and by a reset."""
+"""Clients that leave a WebSocket: by its closing handshake, and by a reset."""
 
 import asyncio
 import contextlib
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from .websocket_client import Client
 
 STAYS: Final = 2.0
-"""Seconds after which a WebSocket that is still open is taken for one that lasts."""
+"""Seconds after which we take a WebSocket that is still open for one that lasts."""
 
 
 class WebSocketVisits(Visiting):
@@ -30,7 +30,7 @@ class WebSocketVisits(Visiting):
         self._request = request
 
     async def stay(self) -> tuple[Stay, Departure | None]:
-        """Stay a while; if the app closes in that time, see what it does after that."""
+        """Stay a while; if the app closes in that time, see what it does afterwards."""
         async with self._connected() as (key, client):
             await self._runs.wait_any(key, ("complete", "ended"), min(STAYS, self._patience))
             await asyncio.sleep(AT_ONCE)  # for the close frame to arrive
@@ -48,8 +48,8 @@ class WebSocketVisits(Visiting):
         times = story.times
         if response is not None and "called" not in times:
             raise CannotRun(
-                f"it answers {response.status_code} {response.reason_phrase!r} without the app:"
-                " does the server have a WebSocket library, and is the request right?"
+                f"it answers {response.status_code} {response.reason_phrase!r} without calling the"
+                " app: does the server have a WebSocket library, and is the request right?"
             )
         called = times.get("called", monotonic())
         if client.is_open:
@@ -84,7 +84,7 @@ class WebSocketVisits(Visiting):
         require_open(self._request, stay, self._patience)
 
     def leaving(self, stay: Stay) -> list[Coroutine[Any, Any, Departure]]:
-        """Leave in both ways."""
+        """Leave both ways."""
         return [self.leave_by_close(stay), self.leave_by_reset(stay)]
 
     async def leave_by_close(self, stay: Stay) -> Departure:
@@ -116,7 +116,7 @@ class WebSocketVisits(Visiting):
 
     @contextlib.asynccontextmanager
     async def _connected(self) -> "AsyncGenerator[tuple[str, Client]]":
-        """A WebSocket that was asked for, and has been sent its messages if it was accepted."""
+        """Open a WebSocket and, if it is accepted, send its messages."""
         from .websocket_client import Client
 
         key, mark = self._mark()

@@ -143,7 +143,7 @@ def test_an_app_that_cannot_be_imported() -> None:
 def test_a_request_that_does_not_reach_the_app_is_not_called_sound() -> None:
     ran = check("checked:app", "--header", "a b: c", "--server", "uvicorn", "--patience", "1")
     assert ran.returncode == 2
-    assert "it answers 'HTTP/1.1 400 Bad Request' without the app" in ran.stdout
+    assert "it answers 'HTTP/1.1 400 Bad Request' without calling the app" in ran.stdout
 
 
 @pytest.mark.parametrize(

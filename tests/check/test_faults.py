@@ -71,7 +71,7 @@ def test_who_swallows_the_cancellation_is_named_and_where() -> None:
 def test_what_runs_in_a_thread_is_named() -> None:
     status, said, _ = on_uvicorn("faulty:app", "--path", "/in-a-thread")
     assert status == 1
-    assert "since it runs in a thread, which cannot be cancelled:" in said
+    assert "because it runs in a thread, which cannot be cancelled:" in said
     assert place("in_a_thread", "time.sleep(2)") in said
     assert "neither told nor cancelled" not in said
     assert "tasks left over: 0" in said
@@ -80,7 +80,7 @@ def test_what_runs_in_a_thread_is_named() -> None:
 def test_a_thread_that_ends_within_the_patience_is_named_too() -> None:
     status, said, _ = on_uvicorn("faulty:app", "--path", "/in-a-thread", patience="3")
     assert status == 1
-    assert "since it runs in a thread, which cannot be cancelled:" in said
+    assert "because it runs in a thread, which cannot be cancelled:" in said
 
 
 def test_what_blocks_the_event_loop_is_named() -> None:
@@ -159,14 +159,14 @@ def test_a_factory_without_its_option_is_told_of_in_one_line(app: str) -> None:
     status, out, error = on_uvicorn(f"faulty:{app}", "--path", "/sound")
     assert (status, out) == (2, "")
     (line,) = error.splitlines()
-    assert line.endswith("if it is a function that returns the app, say --factory")
+    assert line.endswith("if it is a function that returns the app, use --factory")
 
 
 def test_an_app_that_is_no_factory_is_told_of_in_one_line() -> None:
     status, _, error = on_uvicorn("faulty:app", "--factory")
     assert status == 2
     (line,) = error.splitlines()
-    assert line.endswith("is it the app? Then leave --factory out")
+    assert line.endswith("if it is the app, leave out --factory")
 
 
 def test_json_says_it_too() -> None:

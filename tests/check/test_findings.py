@@ -87,8 +87,8 @@ def test_all_is_well(departure: Departure) -> None:
         ),
         (
             Departure("before response", thread="f (a.py:1)"),
-            "before response: the app still ran 5 s later, since it runs in a thread, which cannot"
-            " be cancelled: f (a.py:1)",
+            "before response: the app still ran 5 s later, because it runs in a thread, which"
+            " cannot be cancelled: f (a.py:1)",
         ),
         (
             Departure("before response", cancelled=True, ran_on=2.0, thread="f (a.py:1)"),

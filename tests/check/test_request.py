@@ -47,7 +47,7 @@ def test_a_refusal_is_refused_however_long_it_takes(status: int, started: float)
         (Request("GET", "/"), 400, "400", "Invalid host header", "'Host: example.org'"),
         (Request("GET", "/"), 401, "401", "", "'Authorization: ...'"),
         (Request("GET", "/"), 406, "406", "", "text/event-stream"),
-        (Request("GET", "/"), 429, "429", "", "a limit of the app's own"),
+        (Request("GET", "/"), 429, "429", "", "the app's own limit"),
         (Request("GET", "/a"), 307, "307\r\nlocation: /a/", "", "redirects to /a/: --path /a/"),
         (
             Request("GET", "/"),

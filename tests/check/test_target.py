@@ -62,12 +62,12 @@ def test_what_is_wrong_is_said(folder: str, where: str, said: str) -> None:
 
 @pytest.mark.parametrize("name", ["make", "make_with_settings"])
 def test_a_factory_is_not_taken_for_an_app(folder: str, name: str) -> None:
-    with pytest.raises(CannotLoad, match=r"^checked_module:.*say --factory$"):
+    with pytest.raises(CannotLoad, match=r"^checked_module:.*use --factory$"):
         load(f"checked_module:{name}", folder)
 
 
 def test_an_app_is_not_taken_for_a_factory(folder: str) -> None:
-    with pytest.raises(CannotLoad, match=r"Then leave --factory out$"):
+    with pytest.raises(CannotLoad, match=r"leave out --factory$"):
         load("checked_module:app", folder, factory=True)
 
 
