@@ -4,7 +4,7 @@
     curl -N "http://127.0.0.1:8000/answer?question=why"        # and Ctrl-C
     curl http://127.0.0.1:8000/model
 
-The model here only counts, but it is asked as others are: by an async generator, whose `finally`
+This model only counts, but you call it like any other: through an async generator, whose `finally`
 frees its place on the GPU.
 """
 

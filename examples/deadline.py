@@ -1,4 +1,4 @@
-"""A report that takes no longer than its client waits, in PostgreSQL either.
+"""A report that takes no longer than its client waits, not even in PostgreSQL.
 
     python -m pip install asgi-disconnect fastapi uvicorn "psycopg[binary,pool]"
     export DATABASE_URL=postgresql://postgres@localhost/postgres

@@ -5,9 +5,9 @@
     curl -X POST -d hello http://127.0.0.1:8000/publish
     curl http://127.0.0.1:8000/subscribers
 
-Without the middleware a subscriber that has left is noticed when something is sent to it, if the
-framework listens, or never.  Here it does not matter how the stream waits: it is told or cancelled,
-and its `finally` runs.
+Without the middleware, a departure is noticed when something is sent, if the framework listens, or
+never.  With it, how the stream waits does not matter: it is told or cancelled, and its `finally`
+runs.
 """
 
 import asyncio

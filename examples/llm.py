@@ -1,4 +1,4 @@
-"""A streamed answer of a server with OpenAI's API: when the reader leaves, that server stops, too.
+"""A streamed answer from a server with OpenAI's API, which stops when the reader leaves.
 
     python -m pip install asgi-disconnect fastapi uvicorn openai
     uvicorn --app-dir examples llm_upstream:app --port 8001         # or vLLM, or any other
@@ -8,8 +8,8 @@
     curl http://127.0.0.1:8001/generations                          # none is running
     curl http://127.0.0.1:8000/usage                                # what the reader got is known
 
-The generator opens the upstream itself.  Opened in the endpoint, it would be lost if the reader
-left before the generator starts.
+The generator opens the upstream itself: opened in the endpoint, it would be lost if the reader left
+before the generator starts.
 """
 
 import asyncio

@@ -4,7 +4,7 @@
     uvicorn --app-dir examples llm_upstream:app --port 8001
     curl http://127.0.0.1:8001/generations
 
-`examples/llm.py` asks it.
+`examples/llm.py` calls it.
 """
 
 import asyncio

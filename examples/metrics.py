@@ -1,12 +1,11 @@
-"""Prometheus metrics of the requests that were abandoned: how many, where, and what it saved.
+"""Prometheus metrics of abandoned requests: how many, where, and for how long they ran.
 
     python -m pip install "asgi-disconnect[prometheus]" fastapi uvicorn
     uvicorn --app-dir examples metrics:app
     curl --max-time 1 http://127.0.0.1:8000/reports/2026        # leaves after a second
     curl http://127.0.0.1:8000/metrics/ | grep abandoned
 
-The label `route` is the template, ``/reports/{year}``, so that clients cannot make series of their
-own.
+The label `route` is the template, ``/reports/{year}``, so that clients cannot create series.
 """
 
 import asyncio

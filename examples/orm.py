@@ -6,8 +6,8 @@
     curl --max-time 1 http://127.0.0.1:8000/sync        # or /async; leaves after a second
     curl http://127.0.0.1:8000/running
 
-Django is told that the client has left.  It ends the view, but waits for the thread in which the
-query runs, for async views too; `interruptible`, which every connection gets, makes the query fail.
+Django is told that the client has left, and ends the view, but waits for the thread that runs the
+query, for async views, too.  `interruptible`, installed on every connection, makes the query fail.
 """
 
 import os
@@ -47,7 +47,7 @@ django.setup()
 
 
 def interruptible(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
-    """Execute a query, and have it fail when the client leaves."""
+    """Execute a query that fails when the client leaves."""
     with interrupting(context["connection"]):
         return execute(sql, params, many, context)
 
@@ -60,7 +60,7 @@ connection_created.connect(install)
 
 
 class Activity(models.Model):
-    """What PostgreSQL's connections are doing: a view of its own, good enough for a long query."""
+    """PostgreSQL's own view of what its connections do, good enough for a long query."""
 
     pid = models.IntegerField(primary_key=True)
     state = models.TextField()

@@ -6,7 +6,7 @@
     curl --max-time 1 http://127.0.0.1:8000/report        # leaves after a second
     curl http://127.0.0.1:8000/running
 
-The thread in which the endpoint runs cannot be cancelled; `interrupting` makes its query fail.
+Nobody can cancel the endpoint's thread, but `interrupting` makes its query fail.
 """
 
 import os

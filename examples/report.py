@@ -5,7 +5,7 @@
     curl --max-time 2.5 -X POST http://127.0.0.1:8000/reports     # leaves while it is stored
     curl http://127.0.0.1:8000/reports
 
-`critical()` is a block that is finished before any cancellation is delivered.
+A `critical()` block finishes before any cancellation is delivered.
 """
 
 import asyncio

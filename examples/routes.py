@@ -1,4 +1,4 @@
-"""Which requests are guarded: searches are, payments are finished though nobody waits.
+"""Choose which requests to guard: abandoned searches stop, payments always finish.
 
 uvicorn --app-dir examples routes:app
 curl --max-time 1 http://127.0.0.1:8000/search        # leaves after a second

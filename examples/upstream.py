@@ -1,12 +1,12 @@
-"""A request to another service gets the time that is left, and the other service is told of it.
+"""A request to another service gets the time that is left, and tells that service so.
 
     python -m pip install asgi-disconnect starlette uvicorn httpx
     uvicorn --app-dir examples upstream:app
     curl -i -H "connect-timeout-ms: 2000" http://127.0.0.1:8000/     # 503 after 1.8 seconds
-    curl http://127.0.0.1:8000/stock/calls                           # and nobody counts on
+    curl http://127.0.0.1:8000/stock/calls                           # and nobody counts any more
 
-The stock is the other service; here it is a part of the same program.  It gets nine tenths of the
-time, so that there is some left for an answer of our own.
+The stock is the other service; here it is part of the same program.  It gets nine tenths of the
+time, which leaves some for our own answer.
 """
 
 import asyncio
@@ -40,7 +40,7 @@ async def stock(request: Request) -> Response:
     global counting
     counting += 1
     try:
-        await asyncio.sleep(60)  # counts all there is
+        await asyncio.sleep(60)  # counts everything
     finally:
         counting -= 1
     return JSONResponse(4711)
