@@ -1,8 +1,8 @@
 """The demo: what abandoned requests cost a real uvicorn, without and with the middleware.
 
-`server` is what runs in a process of its own, `clients` who calls it and what is measured,
-`screen` what the user sees.  Everything in the table is measured; the clients come and go by a
-fixed timetable, so that both servers are asked the same.  `live` is another demo: a page.
+`server` runs in a process of its own, `clients` calls it and measures, and `screen` shows the
+result.  Everything in the table is measured; the clients come and go by a fixed timetable, so that
+both servers get the same requests.  `live` is another demo: a page.
 """
 
 import asyncio
@@ -30,12 +30,12 @@ def run() -> int:
         without = asyncio.run(visit(guarded=False, progress=Progress("without the middleware")))
         guarded = asyncio.run(visit(guarded=True, progress=Progress("with the middleware")))
     except Failed as failure:
-        print(f"\nThe demo could not be run: {failure}", file=sys.stderr)
+        print(f"\nThe demo could not run: {failure}", file=sys.stderr)
         return 1
     print()
     print(table(without, guarded))
     if guarded.shortcomings:
-        print(f"\nNot as it should be: {', '.join(guarded.shortcomings)}.", file=sys.stderr)
+        print(f"\nSomething is wrong: {', '.join(guarded.shortcomings)}.", file=sys.stderr)
         return 1
     print("\nBe the client yourself: python -m asgi_disconnect demo --page")
     return 0

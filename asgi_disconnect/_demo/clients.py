@@ -1,7 +1,7 @@
 """The demo's clients, by a fixed timetable, and what is measured while they come and go.
 
-Every time is taken in this process, on one clock: when a client closed its connection, and when
-the server's line arrived that says what became of the request.
+All times are taken in this process, by one clock: when a client closed its connection, and when the
+server's line arrived that tells what became of the request.
 """
 
 import asyncio
@@ -16,13 +16,13 @@ from typing import Protocol
 WORK = 3.0
 """Seconds that the server's handler works."""
 SETTLE = 0.2
-"""Seconds after the last client has left at which the handlers still running are counted."""
+"""Seconds from the last client's departure until we count the handlers that still run."""
 TIME_LIMIT = 30.0
 
 
 @dataclass(frozen=True)
 class Visitor:
-    """When a client comes, and how many seconds it waits for its answer (None: as it takes)."""
+    """When a client comes, and how many seconds it waits for its answer (None for ever)."""
 
     arrival: float
     patience: float | None = None
@@ -51,12 +51,12 @@ class Request:
 
     @property
     def running(self) -> bool:
-        """Its handler is at work."""
+        """Whether its handler is at work."""
         return self.started is not None and self.stopped is None
 
     @property
     def wasted(self) -> float:
-        """Seconds that its handler worked on after the client had left."""
+        """Seconds that its handler worked after the client had left."""
         if self.left is None or self.stopped is None:
             return 0.0
         return max(0.0, self.stopped - self.left)
@@ -88,7 +88,7 @@ class Outcome:
 
 
 class Audience(Protocol):
-    """Who is shown how far it is."""
+    """What shows the progress."""
 
     def show(self, seconds: float, for_clients: int, for_nobody: int) -> None: ...
 
@@ -96,7 +96,7 @@ class Audience(Protocol):
 
 
 async def visit(*, guarded: bool, progress: Audience) -> Outcome:
-    """Start a server, send it every client of the timetable, and wait until its handlers ended."""
+    """Start a server, send it every client of the timetable, and wait for its handlers to end."""
     try:
         return await asyncio.wait_for(_visit(guarded, progress), TIME_LIMIT)
     except TimeoutError:

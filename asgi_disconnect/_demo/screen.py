@@ -1,6 +1,6 @@
 """What the demo shows: a line that moves while it runs, and a table at the end.
 
-On a terminal the line is written over itself; elsewhere (a pipe, a log) a line comes each second.
+On a terminal the line is overwritten; elsewhere (a pipe, a log) there is a line each second.
 """
 
 import sys
@@ -19,7 +19,7 @@ LABELS = (
 
 
 class Progress:
-    """How far one of the two runs is."""
+    """The progress of one of the two runs."""
 
     def __init__(self, title: str) -> None:
         self._title = title
@@ -28,7 +28,7 @@ class Progress:
         self._next = 0.0
 
     def show(self, seconds: float, for_clients: int, for_nobody: int) -> None:
-        """Say how many handlers work for a client, and how many for nobody."""
+        """Show how many handlers work for a client, and how many for nobody."""
         if not self._moving:
             if seconds < self._next:
                 return
@@ -40,7 +40,7 @@ class Progress:
         )
 
     def done(self, seconds: float) -> None:
-        """Leave one line that stays."""
+        """Print the last line."""
         self._write(f"{self._title:22} {seconds:4.1f} s  every handler has ended")
         if self._moving:
             print(flush=True)

@@ -1,7 +1,7 @@
 """The demo's server process: uvicorn on a free port, and an app that works for some seconds.
 
-Says on standard output what happens to each request, one line each, and ends when its standard
-input does: so it outlives its parent in no case, not even if that is killed.
+It prints a line for everything that happens to a request, and ends when its standard input does.
+So it never outlives its parent, even if that is killed.
 """
 
 import asyncio
@@ -25,7 +25,7 @@ def tell(event: str, subject: object) -> None:
 
 
 async def app(scope: Scope, receive: Receive, send: Send) -> None:
-    """Work in steps, as a query or a language model does; then give back what was in use."""
+    """Work in steps, like a query or a language model; then give back what was in use."""
     client = _client(scope)
     tell("started", client)
     try:

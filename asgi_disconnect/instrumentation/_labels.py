@@ -1,4 +1,4 @@
-"""What the metrics have in common: labels of few values, whatever clients send, and buckets."""
+"""What the metrics share: labels with few values, whatever clients send, and buckets."""
 
 from typing import Final
 
@@ -10,14 +10,14 @@ METHODS: Final = frozenset(
 OTHER: Final = "_OTHER"
 """Any other method: the name that OpenTelemetry's semantic conventions give it."""
 WEBSOCKET: Final = "WEBSOCKET"
-"""In place of a method, which a WebSocket has none of."""
+"""Stands for the method that a WebSocket does not have."""
 
 BUCKETS: Final = (0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0, 300.0)
 """Seconds: from a quick request to the long answer of a language model."""
 
 
 def method_of(scope: Scope) -> str:
-    """The request's method, if it is a known one; or that it is a WebSocket."""
+    """The request's method if it is known, or `OTHER`; `WEBSOCKET` for a WebSocket."""
     if scope.get("type") == "websocket":
         return WEBSOCKET
     method: object = scope.get("method")

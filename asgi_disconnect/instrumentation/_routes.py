@@ -1,7 +1,7 @@
-"""The template of the route that a request took, as each framework says it.
+"""Finds the template of the route that a request took, for each framework.
 
-Starlette, FastAPI and Litestar leave it in the scope.  Quart says it by a signal, while it handles
-the request; Django does not say it, and is asked again.  None of them is imported here.
+Starlette, FastAPI and Litestar leave it in the scope.  Quart sends a signal while it handles the
+request.  Django tells nobody, so its resolver is asked again.  None of them is imported here.
 """
 
 import contextlib
@@ -12,24 +12,24 @@ from typing import Any, Final
 from .._types import Scope
 
 Route = Callable[[Scope], str | None]
-"""Takes the scope, and returns the template of the route that was taken, or None."""
+"""Takes the scope and returns the template of the route, or None."""
 
 _KEY: Final = "asgi_disconnect.route"
-"""Where Quart's route stands in the scope."""
+"""The scope's key for Quart's route."""
 
 
 def route_of(scope: Scope) -> str | None:
-    """The template of the route that was taken, as ``/items/{item_id}``, if the framework says so.
+    """The template of the route that was taken, such as ``/items/{item_id}``, if it can be found.
 
-    Starlette's, FastAPI's, Litestar's, Quart's and Django's; with the prefixes of the mounts and
-    routers around it.  Never the path itself: every client would make labels of its own.
+    It works for Starlette, FastAPI, Litestar, Quart and Django, and includes the prefixes of mounts
+    and routers.  It never returns the path itself, which would let clients create labels.
     """
     template: object = scope.get("path_template") or scope.get(_KEY)  # Litestar, Quart
     if template:
         return template if isinstance(template, str) else None
     if "app" in scope or "route" in scope:
         return _route_of_starlette(scope)
-    listen_to_quart()  # which has been imported since, perhaps
+    listen_to_quart()  # it may have been imported since
     return _route_of_django(scope)
 
 
@@ -39,8 +39,8 @@ def route_of(scope: Scope) -> str | None:
 def _route_of_starlette(scope: Scope) -> str | None:
     routes: list[Any] = [scope.get("route")]  # Starlette 1.x, FastAPI
     of_fastapi: Any = scope.get("fastapi")
-    if of_fastapi:  # `route` lacks the prefixes of `include_router` there, but for WebSockets
-        with contextlib.suppress(Exception):  # for it is FastAPI's own affair
+    if of_fastapi:  # its `route` lacks the prefixes of `include_router`, except for WebSockets
+        with contextlib.suppress(Exception):  # it is private to FastAPI
             routes.insert(0, of_fastapi["effective_route_context"])
     for route in routes:
         path: object = getattr(route, "path_format", None) or getattr(route, "path", None)
@@ -51,10 +51,10 @@ def _route_of_starlette(scope: Scope) -> str | None:
 
 
 def _prefix_of_mounts(scope: Scope, path: str) -> str:
-    """`path`, and before it the templates of the mounts in which it is."""
+    """`path`, after the templates of the mounts that it is in."""
     if "app_root_path" not in scope:
         return path
-    with contextlib.suppress(Exception):  # for the routes are Starlette's own affair
+    with contextlib.suppress(Exception):  # the routes are private to Starlette
         mounted = scope["root_path"].removeprefix(scope["app_root_path"])
         prefix = _template_of_mounts(scope["router"].routes, mounted)
         if prefix is not None:
@@ -63,7 +63,7 @@ def _prefix_of_mounts(scope: Scope, path: str) -> str:
 
 
 def _template_of_mounts(routes: Iterable[Any], path: str) -> str | None:
-    """The template of the mounts, one in the other, that make up `path`."""
+    """The template of the nested mounts that make up `path`."""
     if not path:
         return ""
     for route in routes:
@@ -98,14 +98,14 @@ def _route_of_django(scope: Scope) -> str | None:
 
 
 def listen_to_quart() -> None:
-    """Have Quart's routes known from now on, if it is here.  May be called again."""
+    """Note Quart's routes from now on, if it has been imported.  You may call this repeatedly."""
     signals: Any = sys.modules.get("quart.signals")
     if signals is not None:
         signals.request_started.connect(_note_request)
         signals.websocket_started.connect(_note_websocket)
 
 
-# Async, since Quart calls others in a thread.
+# Async, because Quart calls sync receivers in a thread.
 
 
 async def _note_request(_app: Any, **_: Any) -> None:
@@ -118,5 +118,5 @@ async def _note_websocket(_app: Any, **_: Any) -> None:
 
 def _note(connection: Any) -> None:
     rule = connection.url_rule
-    if rule is not None:  # None for a path that there is not
+    if rule is not None:  # None for an unknown path
         connection.scope[_KEY] = rule.rule

@@ -1,9 +1,9 @@
-"""A line in the access log, with the status 499, for each request that was not answered.
+"""Adds a line with the status 499 to the access log for each request that was not answered.
 
     DisconnectMiddleware(app, on_disconnect=AccessLogHook())
 
-uvicorn and daphne log a request when it is answered, so one that is abandoned before leaves no
-line.  It gets nginx's status for it here: 499, "client closed request".
+uvicorn and daphne log a request when they answer it, so one that is abandoned earlier leaves no
+line.  Here it gets one, with nginx's status: 499, "client closed request".
 """
 
 import logging
@@ -20,19 +20,20 @@ _SAFE: Final = "/:@!$&'()*+,;="
 class AccessLogHook:
     """A hook that logs the requests whose client left before the response had started.
 
-    As uvicorn does it, so that its formatter can be used, and any other that knows its records:
-    their `args` are the client's address, the method, the path with the query, the HTTP version,
-    and the status.  Where the response had started, or the client got one of ours, as ``504``, the
-    server has logged that, and this does not.  WebSockets are left out.
+    It logs as uvicorn does, so that uvicorn's formatter works, and any other that knows its
+    records: their `args` are the client's address, the method, the path with the query, the HTTP
+    version, and the status.  If the response had started, or the client got one of ours, such as
+    ``504``, the server logs the request, and this does not.  WebSockets are left out.
 
-    hypercorn, granian and gunicorn log abandoned requests by themselves: they need no such hook.
+    hypercorn, granian and gunicorn log abandoned requests themselves, so they do not need this
+    hook.
 
     Since 0.2.
 
-    :param logger: where to log; uvicorn's, ``uvicorn.access``, by default.  uvicorn turns that off
-        with its own lines (``--no-access-log``).  With daphne the line goes to daphne's log.
+    :param logger: where to log; ``uvicorn.access`` by default, which ``--no-access-log`` turns off.
+        With daphne the line goes to daphne's log.
     :param level: `logging.INFO` by default, as uvicorn's.
-    :param status: what is logged as the status.
+    :param status: the status to log (default 499).
     """
 
     def __init__(

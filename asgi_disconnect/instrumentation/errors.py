@@ -1,7 +1,7 @@
-"""Which exceptions of abandoned apps are errors, to be looked at by somebody.
+"""Tells which exceptions of abandoned apps are errors that somebody should look at.
 
-Most are not: they are how a framework, or the code in it, ends when it is told that the client has
-left.  What is neither that nor a cancellation is a bug, or cleanup that has failed.
+Most are not: a framework, or the code in it, ends that way when it is told that the client has
+left.  Anything else, except a cancellation, is a bug or failed cleanup.
 """
 
 from typing import Final, cast
@@ -21,7 +21,7 @@ _OF_THE_DEPARTURE: Final = frozenset(
         "WebSocketDisconnected",  # Starlette
     }
 )
-"""Names of classes, since nothing optional is imported."""
+"""Names of classes, because nothing optional is imported."""
 
 _OF_CONNECTIONS: Final = frozenset(
     {
@@ -33,22 +33,21 @@ _OF_CONNECTIONS: Final = frozenset(
         "ConnectionResetError",
     }
 )
-"""What else is no error, where there is but its name."""
+"""Other names that are not errors, if there is nothing but a name."""
 
 _SENT_TO_NOBODY: Final = "Unexpected ASGI message 'websocket.send', after sending"
-"""What uvicorn's `websockets` says of a push, once the app has been told that its client has left.
+"""What uvicorn's `websockets` says about a push after the app was told that its client has left.
 
-It says the same after the app's own close; but then there is no report.
+It says the same after the app's own close, but then there is no report.
 """
 
 
 def error_of(report: DisconnectReport) -> BaseException | None:
-    """What the app ended with, if that is an error and not how departures end.
+    """The exception that the app ended with, if it is an error and not just how departures end.
 
-    No errors are: cancellations and what ends the process; what frameworks raise because the client
-    has left; errors of connections (`ConnectionError`), and every `OSError` where the server's
-    `send` has raised one; a `TimeoutError` where the deadline has passed.  A group is one if
-    anything in it is.
+    These are no errors: cancellations and what ends the process; what frameworks raise because the
+    client has left; a `ConnectionError`, and any `OSError` if the server's `send` has raised one; a
+    `TimeoutError` if the deadline has passed.  A group is an error if anything in it is.
 
     Since 0.2.
     """
@@ -65,12 +64,12 @@ def name_of(error: BaseException) -> str:
 
 
 def is_name_of_error(name: str) -> bool:
-    """The same of what has only left its name, as `name_of` gives it."""
+    """Whether an exception is an error, judged by its `name_of` alone."""
     return name.rpartition(".")[2] not in _OF_THE_DEPARTURE | _OF_CONNECTIONS
 
 
 def is_error(error: BaseException, cause: Cause) -> bool:
-    """Whether `error`, raised after a disconnect for `cause`, is one: see `error_of`."""
+    """Whether `error`, raised after a disconnect for `cause`, is an error: see `error_of`."""
     if isinstance(error, BaseExceptionGroup):
         group = cast("BaseExceptionGroup[BaseException]", error)
         return any(is_error(each, cause) for each in group.exceptions)
@@ -79,9 +78,9 @@ def is_error(error: BaseException, cause: Cause) -> bool:
     if isinstance(error, OSError) and cause == "send_error":
         return False
     if isinstance(error, TimeoutError) and cause == "deadline":
-        return False  # of what had been given the time that was left
+        return False  # from work that had only the time that was left
     if isinstance(error, RuntimeError) and str(error) == "No response returned.":
-        return False  # `BaseHTTPMiddleware` of what has ended because it was told
+        return False  # `BaseHTTPMiddleware`, if the app ended because it was told
     if isinstance(error, RuntimeError) and str(error).startswith(_SENT_TO_NOBODY):
         return False
     return not any(kind.__name__ in _OF_THE_DEPARTURE for kind in type(error).__mro__)

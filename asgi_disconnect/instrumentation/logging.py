@@ -1,9 +1,9 @@
-"""One line in the log for each premature disconnect, and the traceback of what failed then.
+"""Logs one line for each premature disconnect, with the traceback if the app failed.
 
     DisconnectMiddleware(app, on_disconnect=LoggingHook())
 
-With the standard library's `logging`: what stands in the line is in the record's attributes too,
-for formatters that write JSON.
+It uses the standard library's `logging`.  The record's attributes have everything that is in the
+line, too, for formatters that write JSON.
 """
 
 import logging
@@ -20,7 +20,7 @@ _CAUSES: Final = {
     "send_error": "the client left",
     "body_too_large": "the body is too large",
     "body_timeout": "the body did not arrive",
-    "no_storage": "the body was stored and could not be read back",
+    "no_storage": "the stored body could not be read back",
     "deadline": "the deadline passed",
 }
 
@@ -29,18 +29,18 @@ class LoggingHook:
     """A hook that logs each report.
 
     The record's attributes have the names of the report's fields, and ``method``, ``path`` and
-    ``route``, each with the prefix ``disconnect_``: ``disconnect_outcome``, for one.
-    ``disconnect_exception`` is the name of a class.  Of a WebSocket, ``disconnect_method`` is None
+    ``route``, each with the prefix ``disconnect_``: ``disconnect_outcome``, for example.
+    ``disconnect_exception`` is the name of a class.  For a WebSocket, ``disconnect_method`` is None
     and ``disconnect_code`` its close code (since 0.2).
 
     An app that ended with an error is logged at `logging.WARNING` at least, with the traceback,
-    which nobody else would show.  What frameworks raise because the client has left is no error
+    which nobody else would show.  What frameworks raise because the client has left is not an error
     (`instrumentation.errors`).
 
     Since 0.1.
 
     :param logger: where to log; ``asgi_disconnect.report`` by default.
-    :param level: `logging.INFO` by default: a client that leaves is no error of the server's.
+    :param level: `logging.INFO` by default: a client that leaves is not a server error.
     :param route: takes the scope, and returns the template of the route that was taken, or None;
         by default, what Starlette, FastAPI, Litestar, Quart and Django say.
     """
@@ -63,7 +63,7 @@ class LoggingHook:
         level = self._level if error is None else max(self._level, logging.WARNING)
         if not self._logger.isEnabledFor(level):
             return
-        # The path has been decoded, and may hold the end of a line; the query may hold secrets.
+        # The path is decoded and may contain line ends; the query may contain secrets.
         request = f"{_kind_of(report.scope)} {_printable(report.scope, 'path')}"
         self._logger.log(
             level,

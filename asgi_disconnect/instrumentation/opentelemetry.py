@@ -5,11 +5,11 @@
 ``pip install asgi-disconnect[opentelemetry]``, which brings the API alone; an application chooses
 the SDK.
 
-The hook is called where `DisconnectMiddleware` was, so the current span is the server's span if
+The hook is called where `DisconnectMiddleware` is, so the current span is the server's span if
 OpenTelemetry's middleware is around ours: add ours as the app's outermost middleware
 (``app.add_middleware(DisconnectMiddleware, ...)``, last) and instrument the app, or write
-``OpenTelemetryMiddleware(DisconnectMiddleware(app, ...))``.  The other way round the span has ended
-before the hook is called: the metrics are the same, but there is no event.
+``OpenTelemetryMiddleware(DisconnectMiddleware(app, ...))``.  The other way round, the span has
+ended before the hook is called: the metrics are the same, but there is no event.
 """
 
 from collections.abc import Callable
@@ -33,7 +33,7 @@ _MARKS: Final = ("asgi_disconnect.cause", "asgi_disconnect.outcome")
 _FASTAPI: Final = "fastapi.telemetry"
 """Where FastAPI's own tracing, if it is around us, leaves its span in the scope.
 
-It makes an error of each span without a complete response, when we have returned.  The SDK leaves
+Once we have returned, it turns each span without a complete response into an error.  The SDK leaves
 a status alone once it is OK.
 """
 
@@ -50,7 +50,7 @@ class OpenTelemetryHook:
       app;
     - ``asgi_disconnect.errors`` (``{error}``), a counter: apps that ended with an error after the
       disconnect, by ``error.type``, the name of its class.  What frameworks raise because the
-      client has left is no error (`instrumentation.errors`);
+      client has left is not an error (`instrumentation.errors`);
     - ``asgi_disconnect.still_running`` (``{request}``), a counter that goes down, too: those whose
       client has left and whose app has not ended yet (since 0.2).
 
@@ -58,7 +58,7 @@ class OpenTelemetryHook:
 
     - ``asgi_disconnect.guarded_requests`` (``{request}``), a counter: abandoned or not;
     - ``asgi_disconnect.complete`` (``s``), a histogram: from the start of the exchange to the end
-      of its response, of those alone whose response was complete.
+      of its response, if that was complete.
 
     Each has the attributes ``http.request.method`` (``_OTHER`` if it is not a known one) and, if
     it is known, ``http.route``.  A WebSocket has ``network.protocol.name``, ``websocket``, instead
@@ -66,12 +66,12 @@ class OpenTelemetryHook:
     ``asgi_disconnect.cause``, too.
 
     The span gets an event, ``asgi_disconnect.abandoned``, with all that the report says, and one
-    for such an error, ``exception``, with its traceback; its status is left unset, since a client
-    that leaves is no error of the server's.  FastAPI's own tracing sees an error there: its span
-    has the status OK (since 0.2).  The span also has the attributes ``asgi_disconnect.cause`` and
+    for such an error, ``exception``, with its traceback; its status stays unset, because a client
+    that leaves is not a server error.  FastAPI's own tracing would make it an error, so its span
+    gets the status OK (since 0.2).  The span also has the attributes ``asgi_disconnect.cause`` and
     ``asgi_disconnect.outcome`` (since 0.2).
 
-    For spans inside of our middleware there is `opentelemetry_sdk.AbandonedSpans`.
+    For spans inside our middleware, use `opentelemetry_sdk.AbandonedSpans`.
 
     Since 0.1.
 
@@ -90,10 +90,10 @@ class OpenTelemetryHook:
         route: Route = route_of,
     ) -> None:
         self.on_end: Callable[[Scope, float, bool], None] | None = None
-        """Called at the end of every guarded exchange, if it is to count them."""
+        """Called at the end of every guarded exchange, if `requests` is true."""
         self._route = route
         self._running: dict[int, Attributes] = {}
-        """The attributes of those that are still running, by the identities of their scopes."""
+        """The attributes of abandoned requests that still run, by the `id()` of their scopes."""
         listen_to_quart()
         meter = metrics.get_meter("asgi_disconnect", __version__, meter_provider)
         self._abandoned = meter.create_counter(
@@ -139,7 +139,7 @@ class OpenTelemetryHook:
             self.on_end = self._count
 
     def __call__(self, report: DisconnectReport) -> None:
-        """Count `report`, and tell the current span of it."""
+        """Count `report`, and add it to the current span."""
         attributes: Attributes = {
             "asgi_disconnect.outcome": report.outcome,
             "asgi_disconnect.cause": report.cause,
@@ -166,7 +166,7 @@ class OpenTelemetryHook:
         self._still_running.add(1, attributes)
 
     def on_stop(self, scope: Scope) -> None:
-        """The app has ended since.  Since 0.2."""
+        """The app has ended after that.  Since 0.2."""
         attributes = self._running.pop(id(scope), None)
         if attributes is not None:
             self._still_running.add(-1, attributes)
@@ -190,7 +190,7 @@ def _kind_of(scope: Scope) -> Attributes:
 
 
 def _details(report: DisconnectReport) -> Attributes:
-    """What is for one span to have, and would make too many series of a metric."""
+    """What one span can have, but would give a metric too many series."""
     details: Attributes = {
         "asgi_disconnect.phase": report.phase,
         "asgi_disconnect.worked": report.seconds_since_start,

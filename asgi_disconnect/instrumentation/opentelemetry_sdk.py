@@ -1,10 +1,10 @@
-"""Spans of abandoned requests that are marked, and no errors, for OpenTelemetry's SDK.
+"""Marks the spans of abandoned requests, so that they are not errors, for OpenTelemetry's SDK.
 
     provider.add_span_processor(AbandonedSpans(BatchSpanProcessor(exporter)))
 
-`OpenTelemetryHook` reaches the span that is around our middleware, and that one alone.  Those
-inside have ended when it is called: of FastAPI's own tracing or of OpenTelemetry's middleware if
-they are inside, of the handler, of the database.  This sees each as it ends.
+`OpenTelemetryHook` reaches only the span around our middleware.  Those inside have ended when it is
+called: FastAPI's or OpenTelemetry's own, if they trace inside, the handler's, the database's.  This
+processor sees each as it ends.
 """
 
 import sys
@@ -21,38 +21,38 @@ CAUSE: Final = "asgi_disconnect.cause"
 
 
 class AbandonedSpans(SpanProcessor):
-    """Hands each span on to another processor, which exports it, and looks at it before.
+    """A span processor that looks at each span, then passes it on to another, which exports it.
 
     A span that ends after the client has left gets the attribute ``asgi_disconnect.cause``:
-    ``disconnect``, or ``send_error``.  If it is an error because of that, it is none any more: its
-    status is unset, and ``error.type`` is gone.  A span that failed for another reason, as by a bug
-    in a `finally`, stays an error, and so does one that ended before.
+    ``disconnect``, or ``send_error``.  If it is an error because of that, it stops being one: its
+    status becomes unset, and ``error.type`` is removed.  A span that failed for another reason,
+    such as a bug in a `finally`, stays an error, and so does one that ended earlier.
 
-    The spans around our middleware are marked by `OpenTelemetryHook`, and are no errors either.
+    `OpenTelemetryHook` marks the span around our middleware, which is not an error, either.
 
     Since 0.2.
 
-    :param processor: what exports the spans: a `BatchSpanProcessor`, for one.
+    :param processor: what exports the spans, such as a `BatchSpanProcessor`.
     """
 
     def __init__(self, processor: SpanProcessor) -> None:
         self._processor = processor
 
     def on_start(self, span: Span, parent_context: Context | None = None) -> None:
-        """Hand on `span`."""
+        """Pass on `span`."""
         self._processor.on_start(span, parent_context)
 
     def on_end(self, span: ReadableSpan) -> None:
-        """Hand on `span`, or one that says that the client has left."""
+        """Pass on `span`, or a copy that is marked because the client has left."""
         cause = LEFT.get((span.attributes or {}).get(CAUSE)) or cause_now()
         self._processor.on_end(span if cause is None else _marked(span, cause))
 
     def shutdown(self) -> None:
-        """Shut the other processor down."""
+        """Shut down the other processor."""
         self._processor.shutdown()
 
     def force_flush(self, timeout_millis: int = 30000) -> bool:
-        """Have the other processor export what it has."""
+        """Make the other processor export what it has."""
         return self._processor.force_flush(timeout_millis)
 
 
@@ -80,7 +80,7 @@ def _marked(span: ReadableSpan, cause: Left) -> ReadableSpan:
 
 
 def _ended_by_departure(span: ReadableSpan, cause: Left) -> bool:
-    """Whether an error of the span is the departure, by what it says of itself, or raises."""
+    """Whether an error of the span comes from the departure, judged by what it says or raises."""
     for event in span.events:
         name = (event.attributes or {}).get("exception.type")
         if isinstance(name, str) and is_name_of_error(name):
@@ -88,8 +88,8 @@ def _ended_by_departure(span: ReadableSpan, cause: Left) -> bool:
     name = (span.attributes or {}).get("error.type")
     if isinstance(name, str) and not name.isdigit():
         return not is_name_of_error(name)
-    # A span ends while the exception that ends it passes, be that answered with a 500.  But what
-    # the cleanup calls in the meantime may fail for a reason of its own.
+    # A span ends while the exception that ends it passes, even if that becomes a 500.  But what
+    # cleanup calls meanwhile may fail for its own reasons.
     error = sys.exception()
     is_ours = span.kind in {SpanKind.INTERNAL, SpanKind.SERVER}
     return is_ours and error is not None and not is_error(error, cause)

@@ -17,28 +17,29 @@ from .errors import error_of, name_of
 
 
 class PrometheusHook:
-    """A hook that counts each report, and observes its times.
+    """A hook that counts each report and observes its times.
 
     - ``asgi_disconnect_abandoned_requests_total``, by `outcome`, `cause`, `method` and `route`;
     - ``asgi_disconnect_worked_seconds``: from the start of the exchange to the end of the app,
       by `outcome`, `method` and `route`;
-    - ``asgi_disconnect_time_to_end_seconds``: from the disconnect to the end of the app, likewise;
+    - ``asgi_disconnect_time_to_end_seconds``: from the disconnect to the end of the app, by the
+      same;
     - ``asgi_disconnect_errors_total``: apps that ended with an error after the disconnect, by
       `exception`, which is the name of a class, `outcome`, `method` and `route`.  What frameworks
-      raise because the client has left is no error (`instrumentation.errors`);
+      raise because the client has left is not an error (`instrumentation.errors`);
     - ``asgi_disconnect_still_running``, a gauge: those whose client has left and whose app has not
       ended yet, by `method` and `route` (since 0.2).
 
-    With ``requests=True`` it counts every guarded request, so that you can ask for shares, and
-    observes how long complete ones take, so that you can reckon what was saved (since 0.2):
+    With ``requests=True`` it counts every guarded request, so that you can compute shares, and
+    observes how long complete ones take, so that you can estimate what was saved (since 0.2):
 
     - ``asgi_disconnect_guarded_requests_total``, by `method` and `route`, abandoned or not;
     - ``asgi_disconnect_complete_seconds``: from the start of the exchange to the end of its
-      response, of those alone whose response was complete, likewise.
+      response, if that was complete, by `method` and `route`.
 
-    An unknown method is ``_OTHER``, that of a WebSocket ``WEBSOCKET`` (since 0.2); an unknown route
-    is empty.  One hook may serve several middlewares; two for one registry are an error of
-    `prometheus_client`'s.
+    The method is ``_OTHER`` if it is unknown, and ``WEBSOCKET`` for a WebSocket (since 0.2); an
+    unknown route is empty.  One hook may serve several middlewares, but `prometheus_client` rejects
+    two hooks in one registry.
 
     Since 0.1.
 
@@ -59,10 +60,10 @@ class PrometheusHook:
         route: Route = route_of,
     ) -> None:
         self.on_end: Callable[[Scope, float, bool], None] | None = None
-        """Called at the end of every guarded exchange, if it is to count them."""
+        """Called at the end of every guarded exchange, if `requests` is true."""
         self._route = route
         self._running: dict[int, tuple[str, str]] = {}
-        """The labels of those that are still running, by the identities of their scopes."""
+        """The labels of abandoned requests that still run, by the `id()` of their scopes."""
         listen_to_quart()
         labels = ("outcome", "method", "route")
         self._abandoned = Counter(
@@ -130,7 +131,7 @@ class PrometheusHook:
         self._still_running.labels(*labels).inc()
 
     def on_stop(self, scope: Scope) -> None:
-        """The app has ended since.  Since 0.2."""
+        """The app has ended after that.  Since 0.2."""
         labels = self._running.pop(id(scope), None)
         if labels is not None:
             self._still_running.labels(*labels).dec()

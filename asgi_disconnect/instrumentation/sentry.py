@@ -1,10 +1,10 @@
-"""Abandoned requests that are no errors in Sentry, with `sentry_sdk`.
+"""Keeps abandoned requests from being errors in Sentry, with `sentry_sdk`.
 
     DisconnectMiddleware(app, on_disconnect=SentryHook())
 
-Sentry's integrations may be around our middleware, as FastAPI's and Starlette's are around one that
-`add_middleware` adds, or inside of it.  Inside, their transaction has ended when a hook is called;
-so the hook looks at what is about to be sent, too.
+Sentry's integrations may be around our middleware, as FastAPI's and Starlette's are if you use
+`add_middleware`, or inside it.  Inside, their transaction has ended when a hook is called, so the
+hook also looks at what is about to be sent.
 """
 
 import sys
@@ -23,19 +23,18 @@ CAUSE: Final = "asgi_disconnect.cause"
 _OF_SERVERS: Final = frozenset({"http.server", "websocket.server"})
 
 _looks: bool = False
-"""Whether we look at what is about to be sent; once for a process, however many hooks there are."""
+"""Whether we look at what is about to be sent: once per process, however many hooks there are."""
 
 
 class SentryHook:
-    """A hook that sends the errors of abandoned requests, and nothing that is none.
+    """A hook that sends the errors of abandoned requests, and only those.
 
     - The request's transaction has the status ``cancelled``, which Sentry does not count as a
       failure.
     - What frameworks raise because the client has left is not sent (`instrumentation.errors`).
-    - An error that is one, as of a bug in a `finally`, is sent, also where the server never hears
-      of it.
-    - Each has the tag ``asgi_disconnect.cause``: ``disconnect``, ``send_error``, or, of an error,
-      what else the report says.
+    - A real error, such as a bug in a `finally`, is sent, even if the server never sees it.
+    - Each has the tag ``asgi_disconnect.cause``: ``disconnect``, ``send_error``, or, for an error,
+      whatever cause the report has.
 
     Since 0.2.
     """
@@ -47,7 +46,7 @@ class SentryHook:
             _looks = True
 
     def __call__(self, report: DisconnectReport) -> None:
-        """Send the error of `report`, and tell the transaction around us."""
+        """Send the error of `report`, and mark the transaction around us."""
         error = error_of(report)
         cause = LEFT.get(report.cause)
         span = sentry_sdk.get_current_span()
@@ -63,19 +62,19 @@ class SentryHook:
 
 
 def _is_kept_back(report: DisconnectReport) -> bool:
-    """Whether nobody around us hears of the error; else Sentry, or the server, has it anyway."""
+    """Whether nobody around us sees the error; otherwise Sentry or the server has it anyway."""
     if report.cause not in LEFT or report.outcome in {"cancelled", "overran"}:
         return True
     return report.outcome == "told" and report.cause == "disconnect"
 
 
 def _look_at(event: Any, hint: Any) -> Any:
-    """What becomes of `event`, which is about to be sent; None if nothing does."""
+    """What to send instead of `event`, which is about to be sent; None for nothing."""
     cause = cause_now()
     if cause is None:
         return event
     if event.get("type") == "transaction":
-        error = sys.exception()  # which ends it, if it does
+        error = sys.exception()  # what ended it, if anything
         trace = event.get("contexts", {}).get("trace", {})
         if trace.get("op") in _OF_SERVERS and (error is None or not is_error(error, cause)):
             trace["status"] = SPANSTATUS.CANCELLED

@@ -1,7 +1,7 @@
-"""The page on which one can watch what the middleware does (``demo --page``, ``examples/live``).
+"""The page on which you can watch what the middleware does (``demo --page``, ``examples/live``).
 
 `board` knows what became of every handler, `jobs` is what the handlers do, `app` serves both and
-the three files in ``page``.  Everything that the page shows is told by the handlers themselves.
+the three files in ``page``.  The handlers themselves tell everything that the page shows.
 """
 
 import socket
@@ -11,7 +11,7 @@ from importlib.util import find_spec
 from typing import Final
 
 PORT: Final = 8642
-"""Where the page is, if that port is free."""
+"""The page's port, if that is free."""
 
 WEBSOCKET_LIBRARIES: Final = ("wsproto", "websockets")
 """uvicorn takes either."""
@@ -20,8 +20,8 @@ WEBSOCKET_LIBRARIES: Final = ("wsproto", "websockets")
 def run(port: int | None = None, *, browser: bool | None = None) -> int:
     """Serve the page until Ctrl-C, and return the exit status.
 
-    :param port: where; by default `PORT`, or any other if that is taken.
-    :param browser: whether to open a browser; by default, if somebody sits at a terminal.
+    :param port: the port; by default `PORT`, or any other if that is taken.
+    :param browser: whether to open a browser; by default, if the output is a terminal.
     """
     if find_spec("uvicorn") is None or not any(map(find_spec, WEBSOCKET_LIBRARIES)):
         print(
@@ -43,7 +43,7 @@ def run(port: int | None = None, *, browser: bool | None = None) -> int:
         print(f"Open {url} in a browser. Ctrl-C ends it.", flush=True)
         if sys.stdout.isatty() if browser is None else browser:
             webbrowser.open(url)
-        # At Ctrl-C nobody is waited for: the page itself would never leave.
+        # Ctrl-C does not wait for clients: the page itself would never leave.
         config = uvicorn.Config(
             app, lifespan="off", log_level="critical", timeout_graceful_shutdown=1
         )

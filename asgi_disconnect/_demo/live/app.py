@@ -1,7 +1,7 @@
-"""The page's application: pure ASGI, so that nothing but a server is needed to watch it on.
+"""The page's application: pure ASGI, so that it needs nothing but a server.
 
 The page switches the middleware on and off for each request and each WebSocket.  Off, it only
-listens (``cancel=False``): so the board can say that a client has left, and the handler works on.
+listens (``cancel=False``), so the board knows that a client has left, and the handler works on.
 """
 
 import asyncio
@@ -16,13 +16,13 @@ from .board import Board
 from .jobs import REQUESTS, SECONDS, WEBSOCKETS, handle
 
 GRACE: Final = 1.0
-"""Seconds that a WebSocket's handler has after its client has left: few, to be watched."""
+"""Seconds that a WebSocket's handler has after its client has left: few, so that you can watch."""
 
 DEADLINE: Final = 3.0
 """Seconds that ``/bounded`` has, if the middleware is on."""
 
 REFRESH: Final = 0.1
-"""Seconds between two looks at the board, at least."""
+"""The least number of seconds between two looks at the board."""
 
 FOLDER: Final = Path(__file__).with_name("page")
 PAGES: Final = {
@@ -48,7 +48,7 @@ async def work(scope: Scope, receive: Receive, send: Send) -> None:
 
 
 async def events(scope: Scope, receive: Receive, send: Send) -> None:
-    """The board, as server-sent events: one when something has changed, until the page leaves."""
+    """The board, as server-sent events: one for each change, until the page leaves."""
     await start(send, 200, b"text/event-stream")
     while True:
         data = f"data: {json.dumps(board.snapshot())}\n\n".encode()

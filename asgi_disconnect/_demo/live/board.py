@@ -7,12 +7,12 @@ from dataclasses import asdict, dataclass
 from typing import Any, Final, Literal
 
 SHOWN: Final = 40
-"""How many handlers are remembered; the sums are of all."""
+"""How many handlers to remember; the sums count all."""
 
 State = Literal["working", "for nobody", "cleaning up", "cleaned up", "answered", "for nothing"]
 """``working``: at work for its client.  ``for nobody``: at work, and its client has left.
-``cleaning up``: it was stopped, and gives back what it held; ``cleaned up``: it has.
-``answered``: it ended, and its client was there.  ``for nothing``: it ended, and nobody was."""
+``cleaning up``: it was stopped, and gives back what it held; ``cleaned up``: it has done so.
+``answered``: it ended, and its client was there.  ``for nothing``: it ended without a client."""
 
 
 @dataclass
@@ -21,20 +21,20 @@ class Entry:
 
     number: int
     key: str
-    """By which the page recognises its own requests."""
+    """The page recognises its own requests by this."""
     job: str
     guarded: bool
     seconds: float
-    """How long it works, if it is let."""
+    """How long it works, if nothing stops it."""
     done: float = 0.0
-    """Seconds of it that are done."""
+    """Seconds that it has worked."""
     wasted: float = 0.0
-    """Seconds of those that were done for nobody."""
+    """Seconds that it has worked for nobody."""
     saved: float = 0.0
-    """Seconds that need not be done any more."""
+    """Seconds of work that it was spared."""
     state: State = "working"
     past_deadline: bool = False
-    """It was stopped since its deadline passed, and its client is there."""
+    """It was stopped because its deadline passed; its client is there."""
 
     @property
     def running(self) -> bool:
@@ -61,7 +61,7 @@ class Board:
         return entry
 
     def work(self, entry: Entry, seconds: float) -> None:
-        """It has worked so long."""
+        """It has worked for `seconds`."""
         seconds = min(seconds, entry.seconds - entry.done)
         entry.done += seconds
         if entry.state == "for nobody":

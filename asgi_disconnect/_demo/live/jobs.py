@@ -31,7 +31,7 @@ async def query(work: Callable[[], Awaitable[None]], receive: Receive, send: Sen
 
 
 async def stream(work: Callable[[], Awaitable[None]], receive: Receive, send: Send) -> None:
-    """A streamed answer, word by word, as of a language model."""
+    """A streamed answer, word by word, like a language model's."""
     await _start(send, b"text/plain; charset=utf-8")
     for word in WORDS:
         await work()
@@ -41,7 +41,7 @@ async def stream(work: Callable[[], Awaitable[None]], receive: Receive, send: Se
 
 
 async def upload(work: Callable[[], Awaitable[None]], receive: Receive, send: Send) -> None:
-    """An upload that is worked through piece by piece, slower than it comes."""
+    """An upload that is processed piece by piece, slower than it comes."""
     size = 0
     worked = 0
     more = True
@@ -54,7 +54,7 @@ async def upload(work: Callable[[], Awaitable[None]], receive: Receive, send: Se
         while worked < min(size // UPLOAD_STEP, _UPLOAD_STEPS):
             await work()
             worked += 1
-    for _ in range(worked, _UPLOAD_STEPS):  # it was smaller than the page's own
+    for _ in range(worked, _UPLOAD_STEPS):  # smaller than the page's own
         await work()
     await _start(send, b"text/plain")
     await send({"type": "http.response.body", "body": f"{size} bytes".encode()})
@@ -63,8 +63,8 @@ async def upload(work: Callable[[], Awaitable[None]], receive: Receive, send: Se
 async def alert(work: Callable[[], Awaitable[None]], receive: Receive, send: Send) -> None:
     """A WebSocket that only pushes: it watches a price, and has nothing to say for a long time.
 
-    So nothing tells it that its client has gone: it never calls `receive()` again, and `send()`
-    fails on some servers only, when it is next called.
+    So nothing tells it that its client has gone: it never calls `receive()` again, and its next
+    `send()` fails only on some servers.
     """
     await receive()  # websocket.connect
     await send({"type": "websocket.accept"})
@@ -90,17 +90,17 @@ SECONDS: Final = {
     "alert": 8.0,
 }
 UPLOAD_STEP: Final = 200_000
-"""Bytes that are worked through in a step: 16 MB, which the page sends, are the whole work."""
+"""Bytes that are processed in a step: the 16 MB that the page sends are the whole work."""
 _UPLOAD_STEPS: Final = round(SECONDS["upload"] / STEP)
 
 REQUESTS: Final = {"query": query, "bounded": query, "stream": stream, "upload": upload}
-"""``bounded`` is the one that has a deadline, which is the middleware's affair."""
+"""``bounded`` has a deadline, which the middleware sets."""
 WEBSOCKETS: Final = {"alert": alert}
 JOBS: Final = REQUESTS | WEBSOCKETS
 
 
 async def handle(board: Board, entry: Entry, receive: Receive, send: Send) -> None:
-    """Do the job, and tell the board of it: what any handler does, with more to say."""
+    """Do the job as any handler would, and tell the board about it."""
 
     async def work() -> None:
         await asyncio.sleep(STEP)
