@@ -53,7 +53,7 @@ class Messages:
 
 
 def _cost_of(message: Message) -> int:
-    """How many bytes of memory `message` takes; an app that changes it changes a copy of ours."""
+    """How many bytes of memory `message` takes."""
     data: Any = message.get("bytes")
     text: Any = message.get("text")
     cost = OVERHEAD

@@ -163,9 +163,9 @@ def _hidden(findings: Findings) -> list[str]:
     hiders = findings.hiders
     if not hiders and any(server.hidden for server in findings.servers):
         return [
-            "With another DisconnectMiddleware outermost it works: do the options of the app's own"
-            " leave out this request (only=), keep it from being cancelled (cancel=False), or give"
-            " its cleanup no time (cleanup_timeout=)?"
+            "With another DisconnectMiddleware outermost it works. Does the app's own leave out"
+            " this request (only=), never cancel it (cancel=False), or give its cleanup no time"
+            " (cleanup_timeout=)?"
         ]
     if not hiders:
         return []

@@ -34,8 +34,8 @@ class Threads:
         except LookupError:
             limiter = CapacityLimiter(self._count)
             self._limiter.set(limiter)
-        # Until its next call, an idle thread of anyio's keeps its last one (4.7 at least), and with
-        # it a request's body.
+        # Until its next call, an idle anyio thread keeps its last one (4.7 at least), and with it a
+        # request's body.
         calls = [functools.partial(function, *arguments)]
         return await to_thread.run_sync(lambda: calls.pop()(), limiter=limiter)
 

@@ -20,8 +20,8 @@ _TEXTS = {
 def messages(status: int, http_version: str) -> list[Message]:
     """The messages of a plain-text response with `status`.
 
-    On HTTP/1 it closes the connection, since the rest of the body is not read; on HTTP/2 and later
-    ``connection`` is forbidden (RFC 9113, 8.2.2).
+    On HTTP/1 it closes the connection, because the rest of the body is not read; on HTTP/2 and
+    later ``connection`` is forbidden (RFC 9113, 8.2.2).
     """
     text = _TEXTS[status]
     headers = [

@@ -67,7 +67,7 @@ class Watcher(ABC):
             elif reader is FAILED:
                 assert self._failure is not None
                 raise self._failure
-            # The watcher, or another call of the app's, is reading: wait for it.
+            # The watcher, or another of the app's calls, is reading: wait for it.
             self.waiting += 1
             try:
                 await self.wait_for_news()

@@ -46,7 +46,7 @@ class Clock:
         self.runs: bool = False
         self.waiting: dict[Waiting, tuple[float, Context]] = {}
         """Exchanges not told yet, with the time and context to tell them in, until they end."""
-        self._context = Context()  # the timer is nobody's
+        self._context = Context()  # the timer belongs to no request
 
     def start(self, loop: asyncio.AbstractEventLoop) -> None:
         """Start the timer."""
@@ -108,7 +108,7 @@ class Alarms:
         self._slots: list[int] = []
         """A heap of these slots, and of some that are empty by now."""
         self._timer: asyncio.TimerHandle | None = None
-        self._context = Context()  # the timer is nobody's
+        self._context = Context()  # the timer belongs to no request
 
     def set(
         self, loop: asyncio.AbstractEventLoop, seconds: float, function: Callable[[], object]

@@ -34,7 +34,7 @@ _CancelScope: Final[Any] = getattr(_backend(), "CancelScope", object)
 _BY_REFERENCE: Final[tuple[type, ...]] = (WeakKeyDictionary,)
 
 Scope = Any
-"""A cancel scope of anyio's, with its private attributes."""
+"""An anyio cancel scope, with its private attributes."""
 
 
 _PAUSE: Final = 0.005

@@ -60,8 +60,8 @@ class WebSocketResult:
     it and returned.  ``failed``: it raised before that, or returned without an answer.
 
     With its client gone before that, as in `Result.outcome`: ``told``, ``cancelled``, ``overran``,
-    ``ignored`` or ``finished``.  With `grace`, an app that ends by itself in that time and has not
-    heard of the disconnect has ``finished``.
+    ``ignored`` or ``finished``.  With `grace`, an app that ends by itself in that time without
+    the disconnect has ``finished``.
     """
     accepted: bool
     """Whether the app accepted the connection."""

@@ -9,7 +9,7 @@ Headers = (
     | Mapping[bytes, str | bytes]
     | Iterable[tuple[str | bytes, str | bytes]]
 )
-"""A mapping, or pairs where a name comes more than once; ``str`` or ``bytes``."""
+"""A mapping, or pairs if a name comes more than once; ``str`` or ``bytes``."""
 
 Raw = list[tuple[bytes, bytes]]
 """Headers as a scope has them."""
