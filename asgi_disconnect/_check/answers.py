@@ -30,29 +30,29 @@ class OfRequest:
 
     @property
     def complete(self) -> bool:
-        """The response is."""
+        """Whether the response is complete."""
         return self._response is COMPLETE
 
     def note(self, message: Message) -> Iterator[tuple[str, dict[str, Any]]]:
-        """The response starts."""
+        """Tell when the response starts."""
         before, self._response = self._response, advance(self._response, message)
         if before is NOT_STARTED and self._response is not NOT_STARTED:
             yield "started", {"status": message.get("status")}
 
 
 class OfWebSocket:
-    """What becomes of the connection."""
+    """The answer to a WebSocket."""
 
     def __init__(self) -> None:
         self._connection: Connection = CONNECTING
 
     @property
     def complete(self) -> bool:
-        """The app has closed or denied it."""
+        """Whether the app has closed or denied it."""
         return self._connection is CLOSED
 
     def note(self, message: Message) -> Iterator[tuple[str, dict[str, Any]]]:
-        """The app accepts."""
+        """Tell when the app accepts."""
         before = self._connection
         self._connection = next_state(OF_WEBSOCKETS, before, message)
         if before is CONNECTING and self._connection is Connection.ACCEPTED:

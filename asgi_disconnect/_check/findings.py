@@ -63,7 +63,7 @@ class Departure:
 
     @property
     def background(self) -> bool:
-        """It shows what becomes of background work."""
+        """Whether it shows what becomes of background work."""
         return self.moment in ("after response", "after close")
 
     def had_time(self, patience: float) -> bool:
@@ -219,7 +219,7 @@ class Findings:
 
     @property
     def sound(self) -> bool:
-        """Everything is as it should be."""
+        """Whether everything is as it should be."""
         return not any(server.shortcomings(self.patience) for server in self.servers)
 
     @property

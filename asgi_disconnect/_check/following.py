@@ -43,7 +43,7 @@ followed: ContextVar["Followed | None"] = ContextVar("followed", default=None)
 
 
 class Followed:
-    """One request."""
+    """One request that is followed."""
 
     def __init__(self, tell: Callable[..., object], folder: str = "") -> None:
         self.tell = tell
@@ -52,7 +52,7 @@ class Followed:
         self.departed = False
         """Its client has left, which is why things are cancelled now."""
         self.complete = False
-        """The response is."""
+        """Its response is complete."""
         self.reasons: list[BaseException] = []
         """What the server's `send` has raised."""
         self._cut_off: list[str] = []

@@ -17,7 +17,7 @@ KEPT: Final = 8192
 
 
 class Visits(Visiting):
-    """Requests."""
+    """Visits by HTTP request."""
 
     def __init__(self, runs: RunningServer, request: Request, mode: str, patience: float) -> None:
         super().__init__(runs, mode, patience)

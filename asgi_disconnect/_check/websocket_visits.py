@@ -20,7 +20,7 @@ STAYS: Final = 2.0
 
 
 class WebSocketVisits(Visiting):
-    """WebSockets."""
+    """Visits by WebSocket."""
 
     def __init__(self, runs: RunningServer, request: WebSocket, mode: str, patience: float) -> None:
         if mode == "outermost":
@@ -88,7 +88,7 @@ class WebSocketVisits(Visiting):
         return [self.leave_by_close(stay), self.leave_by_reset(stay)]
 
     async def leave_by_close(self, stay: Stay) -> Departure:
-        """Say goodbye."""
+        """Leave with a close frame."""
         async with self._connected() as (key, client):
             await self._stay_for_half(key, stay)
             left = monotonic()
@@ -96,7 +96,7 @@ class WebSocketVisits(Visiting):
             return await self._outcome(key, "by close", left)
 
     async def leave_by_reset(self, stay: Stay) -> Departure:
-        """Be gone."""
+        """Leave by a reset."""
         async with self._connected() as (key, client):
             await self._stay_for_half(key, stay)
             client.reset()

@@ -22,7 +22,7 @@ TIME_LIMIT = 30.0
 
 @dataclass(frozen=True)
 class Visitor:
-    """When a client comes, and how many seconds it waits for its answer (None for ever)."""
+    """When a client comes, and how many seconds it waits for its answer (None: for ever)."""
 
     arrival: float
     patience: float | None = None

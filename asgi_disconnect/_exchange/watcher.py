@@ -87,7 +87,7 @@ class Watcher(ABC):
                 if message.get("type") == exchange.disconnect_type:
                     premature = exchange.latch(message, "disconnect")
                     break
-                if exchange.disconnect is not None:  # it left during this call
+                if exchange.disconnect is not None:  # it came during this call
                     continue
                 app_lags = bool(self.unread)
                 if not self.keep(message, exchange):

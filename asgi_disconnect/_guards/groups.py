@@ -89,7 +89,7 @@ class SparedTasks:
             self.end()
             return records.deliver(scope, origin)
         task = records.task_of_group(scope)
-        # An app that cancels one task by its handle (`scope is origin`) deals with that itself.
+        # With `scope is origin`, the app cancels one task by its handle: leave that alone.
         if task is not None and task is not self._app and scope is not origin:
             return self._cancel_once(task, scope)
         for inner in records.scopes_in(scope):  # it may have started tasks since

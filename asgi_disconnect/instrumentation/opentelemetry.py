@@ -31,7 +31,7 @@ EVENT: Final = "asgi_disconnect.abandoned"
 _MARKS: Final = ("asgi_disconnect.cause", "asgi_disconnect.outcome")
 
 _FASTAPI: Final = "fastapi.telemetry"
-"""Where FastAPI's own tracing, if it is around us, leaves its span in the scope.
+"""The scope's key for the span of FastAPI's own tracing, if it is around us.
 
 Once we have returned, it turns each span without a complete response into an error.  The SDK leaves
 a status alone once it is OK.
@@ -76,8 +76,8 @@ class OpenTelemetryHook:
     Since 0.1.
 
     :param meter_provider: whose meter to use; the global one's by default.
-    :param requests: whether to count all guarded requests, too: some microseconds for each, and on
-        Django another resolution of its path.  Since 0.2.
+    :param requests: whether to count all guarded requests, too (default: no), which costs each some
+        microseconds, and on Django another resolution of its path.  Since 0.2.
     :param route: takes the scope, and returns the template of the route that was taken, or None;
         by default, what Starlette, FastAPI, Litestar, Quart and Django say.
     """

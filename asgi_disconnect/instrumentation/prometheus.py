@@ -45,8 +45,8 @@ class PrometheusHook:
 
     :param registry: where the metrics are registered; `prometheus_client.REGISTRY` by default.
     :param buckets: the histograms' upper bounds in seconds.
-    :param requests: whether to count all guarded requests, too: some microseconds for each, and on
-        Django another resolution of its path.  Since 0.2.
+    :param requests: whether to count all guarded requests, too (default: no), which costs each some
+        microseconds, and on Django another resolution of its path.  Since 0.2.
     :param route: takes the scope, and returns the template of the route that was taken, or None;
         by default, what Starlette, FastAPI, Litestar, Quart and Django say.
     """
