@@ -6,7 +6,9 @@ app that listens gets `grace` seconds, and one that does not is cancelled at onc
 """
 
 import functools
+import math
 import threading
+import time
 from collections.abc import Callable
 from contextvars import Context, copy_context
 from typing import Protocol
@@ -39,21 +41,9 @@ class Departure:
     """One client's departure: whether it has happened, and what it does to the app."""
 
     __slots__ = (
-        "_callbacks",
-        "_critical",
-        "_guard",
-        "_happened",
-        "_lock",
-        "_not_critical",
-        "_options",
-        "cancelled",
-        "cause",
-        "ignored",
-        "interruptions",
-        "overran",
-        "send_failed",
-        "sending",
-        "told",
+        *("_callbacks", "_cancelling_since", "_critical", "_guard", "_happened", "_lock"),
+        *("_not_critical", "_options", "cancelled", "cause", "ignored", "interruptions"),
+        *("overran", "send_failed", "sending", "told"),
     )
 
     def __init__(self, options: Options, guard: Guard | None) -> None:
@@ -64,6 +54,7 @@ class Departure:
         self._critical = 0
         self.interruptions: list[Interruption] = []  # what a critical block waits for
         self._not_critical: anyio.Event | None = None
+        self._cancelling_since = math.inf
         self._happened: anyio.Event | None = None
         self.cause: Cause | None = None
         """Why the response will not be completed; None as long as it may be."""
@@ -145,6 +136,9 @@ class Departure:
         with self._lock:
             self._callbacks.clear()
             self._guard = None
+        seconds = time.monotonic() - self._cancelling_since
+        if self.cancelled and seconds > self._options.cleanup_timeout:
+            self.overran = True  # a thread or another shield may have held the cancellation back
 
     async def carry_out(self, exchange: Departing) -> None:
         """Cancel the app when its time is up; this is itself cancelled if the app ends first."""
@@ -173,18 +167,13 @@ class Departure:
         self.overran = told
         self.cancelled = True
         self._cancel_groups_once()
-        guard.start(self._note_whether_app_ends)
+        self._cancelling_since = time.monotonic()
         if not await guard.cancel_app(unless=self._is_called_off):
             self.cancelled = self.overran = False
             return
         await anyio.sleep(options.cleanup_timeout)
         self.overran = True
         await guard.cancel_for_good()
-
-    async def _note_whether_app_ends(self) -> None:
-        """A thread or another shield may hold the cancellation back for long."""
-        await anyio.sleep(self._options.cleanup_timeout)
-        self.overran = self.cancelled
 
     async def _outlasts_grace(self, exchange: Departing, *, told: bool) -> bool:
         """Give the app time to end by itself; false if it must not be cancelled afterwards."""
