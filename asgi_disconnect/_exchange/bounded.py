@@ -53,7 +53,10 @@ class BoundedExchange(HTTPExchange):
             return False
         return True
 
-    def receive(self) -> Coroutine[Any, Any, Message]:
+    # Not `async`, which would be a coroutine more.
+    def receive(  # pyright: ignore[reportIncompatibleMethodOverride]
+        self,
+    ) -> Coroutine[Any, Any, Message]:
         """The app's `receive`, which may be waiting in the server's when the deadline passes."""
         if self.deadline < math.inf and self._interruptible is None:
             self.server_receive = self.guard.interruptible(self.server_receive, self.guard)
