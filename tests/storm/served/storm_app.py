@@ -70,8 +70,9 @@ async def application(scope: Any, receive: Any, send: Any) -> None:
 
 def remains() -> dict[str, Any]:
     """What there is now."""
-    # Idle threads of the pools are kept for the next who need one.
-    pools = ("AnyIO worker", "Trio thread", "asyncio_", "ThreadPoolExecutor", "OTWorker")
+    # Idle threads of the pools are kept for the next who need one.  What is called Dummy was not
+    # started in Python: it is one of granian's own, in which some Python code has asked for a name.
+    pools = ("AnyIO worker", "Trio thread", "asyncio_", "ThreadPoolExecutor", "OTWorker", "Dummy")
     running = records.running()
     sending = [key for key in running if records.by_key[key].completed]
     return {
