@@ -31,7 +31,7 @@ def test_a_client_without_a_504_is_a_shortcoming() -> None:
 def test_so_is_what_is_one_of_a_departure() -> None:
     thread = Departure("deadline", cancelled=True, ran_on=2.0, thread="f (a.py:1)", answered=True)
     (said,) = shortcomings(thread)
-    assert said.startswith("deadline: the app ran on for 2.0 s, since it runs in a thread")
+    assert said.startswith("deadline: the app ran on for 2.0 s, because it runs in a thread")
     cut_off = Departure(
         "deadline", cancelled=True, ran_on=1.0, cut_off=("f (a.py:1)",), answered=True
     )

@@ -92,8 +92,8 @@ def test_all_is_well(departure: Departure) -> None:
         ),
         (
             Departure("before response", cancelled=True, ran_on=2.0, thread="f (a.py:1)"),
-            "before response: the app ran on for 2.0 s, since it runs in a thread, which cannot be"
-            " cancelled: f (a.py:1)",
+            "before response: the app ran on for 2.0 s, because it runs in a thread, which cannot"
+            " be cancelled: f (a.py:1)",
         ),
         (
             Departure("before response", cancelled=True, ran_on=2.0, blocked="f (a.py:1)"),
