@@ -210,7 +210,7 @@ def test_the_library_is_asked_for_where_it_is_too_old(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (("--websocket", "push"), "'push' is no path"),
+        (("--websocket", "push"), "'push' is not a path"),
         (("--websocket", "/push", "--path", "/"), "not allowed with argument"),
         (("--websocket", "/push", "--method", "POST"), "--method does not apply to a WebSocket"),
         (("--websocket", "/push", "--deadline", "3"), "--deadline does not apply to a WebSocket"),
