@@ -125,7 +125,7 @@ class Reported(Exchange):
         is_new = super().depart(cause, told=told)
         if is_new:
             self._left_at, self._phase = now, phase
-            if self.options.leave_hooks and self.reported_scope is not None:
+            if self.reported_scope is not None:
                 _call_methods(self.options.leave_hooks, "on_leave", self.reported_scope)
         return is_new
 
@@ -140,22 +140,23 @@ class Reported(Exchange):
         scope, self.reported_scope = self.reported_scope, None
         if scope is None:
             return
-        departed = self.departure_so_far is not None and self.departure_so_far.cause is not None
-        if departed:
+        departure = self.departure_so_far
+        cause = departure.cause if departure is not None else None
+        if cause is not None:
             _call_methods(self.options.stop_hooks, "on_stop", scope)
         now = time.monotonic()
         if self.options.end_hooks:
-            complete = self.complete and not departed
+            complete = self.complete and cause is None
             ended_at = self._completed_at if complete and self._completed_at is not None else now
             taken = ended_at - self._started
             _call_methods(self.options.end_hooks, "on_end", scope, taken, complete)
-        if self.departure_so_far is None or self.departure_so_far.cause is None:
+        if departure is None or cause is None:
             return
         report = DisconnectReport(
             scope=scope,
             phase=self._phase,
-            outcome=self.departure_so_far.outcome,
-            cause=self.departure_so_far.cause,
+            outcome=departure.outcome,
+            cause=cause,
             seconds_since_start=now - self._started,
             seconds_to_end=now - self._left_at,
             bytes_received=self._bytes_received,

@@ -118,7 +118,6 @@ class OpenTelemetryHook:
             description="From the disconnect to the end of the app.",
             explicit_bucket_boundaries_advisory=BUCKETS,
         )
-
         self._still_running = meter.create_up_down_counter(
             "asgi_disconnect.still_running",
             unit="{request}",
