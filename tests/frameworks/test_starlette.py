@@ -9,7 +9,7 @@ import anyio
 import pytest
 from anyio.lowlevel import checkpoint
 
-from asgi_disconnect import DisconnectMiddleware, current_disconnect
+from asgi_disconnect import DisconnectMiddleware, DisconnectReport, current_disconnect
 
 from .connection import RAISES, Connection, exchange, serving
 from .generators import left_to_be_collected
@@ -66,6 +66,28 @@ def around(request: pytest.FixtureRequest) -> Place:
     return place
 
 
+class Passes(BaseHTTPMiddleware):
+    async def dispatch(self, request: Request, call_next: Any) -> Response:
+        response: Response = await call_next(request)
+        return response
+
+
+class Diary:
+    """A hook that keeps what it hears."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def __call__(self, report: DisconnectReport) -> None:
+        self.lines.append(report.outcome)
+
+    def on_leave(self, scope: Any) -> None:
+        self.lines.append("leaves")
+
+    def on_stop(self, scope: Any) -> None:
+        self.lines.append("stops")
+
+
 async def test_a_sync_endpoint_runs_to_its_end_and_is_waited_for(
     around: Place, manner: str
 ) -> None:
@@ -87,6 +109,30 @@ async def test_a_sync_endpoint_runs_to_its_end_and_is_waited_for(
         journal.release()
         await connection.has_ended()
         assert journal.notes == ["started", "finished"]
+
+
+@pytest.mark.parametrize("inside", [(), (Middleware(Passes),)], ids=["plain", "http-middleware"])
+async def test_a_sync_endpoint_that_runs_on_is_seen_to_and_overruns(
+    around: Place, manner: str, inside: tuple[Middleware, ...]
+) -> None:
+    hook, journal = Diary(), Journal()
+
+    def endpoint(request: Request) -> Response:
+        journal.note("started")
+        journal.block()
+        return Response(b"for nobody")
+
+    connection = Connection(manner=manner)
+    app = around(endpoint, *inside, grace=0, cleanup_timeout=0, on_disconnect=hook)
+    async with serving(app, connection):
+        await journal.noted("started")
+        await connection.is_listened_to()
+        connection.leave()
+        await anyio.wait_all_tasks_blocked()
+        assert hook.lines == ["leaves"]
+        journal.release()
+        await connection.has_ended()
+    assert hook.lines == ["leaves", "stops", "overran"]
 
 
 async def test_a_sync_background_task_finishes(around: Place, manner: str) -> None:
@@ -332,12 +378,6 @@ async def test_context_variables_are_as_unwrapped(around: Place) -> None:
 
 
 # BaseHTTPMiddleware
-
-
-class Passes(BaseHTTPMiddleware):
-    async def dispatch(self, request: Request, call_next: Any) -> Response:
-        response: Response = await call_next(request)
-        return response
 
 
 class ReadsTheBody(BaseHTTPMiddleware):
