@@ -2,7 +2,7 @@
 
 Contract §2.  The file comes from `tempfile.TemporaryFile`: it has no name where the platform allows
 that, so that nothing is left however the process ends, and only its owner can read it.  It never
-grows beyond what has been taken of the quota.
+grows beyond what has been taken of the quota, which is whole blocks, as on the disk.
 
 Space is reused once everything has been read, not before: a file can only be truncated at its end.
 """
@@ -18,6 +18,9 @@ from .._departure.threads import Threads
 from .quota import DiskQuota, Waiter
 
 _threads: Final = Threads("asgi_disconnect._buffer.spool", 8)
+
+_BLOCK: Final = 4096
+"""The bytes that most file systems hand out at a time: a file of one byte takes as many."""
 
 _WORTH_A_THREAD: Final = 1 << 20
 """A file of at least this many bytes is truncated as soon as it has been read to its end.  A
@@ -87,7 +90,8 @@ class Spool:
         return storage.quota.call_when_free(self._missing(size), storage.held, function)
 
     def _missing(self, size: int) -> int:
-        return self._end + size - self._storage.held
+        blocks = -(-(self._end + size) // _BLOCK)
+        return blocks * _BLOCK - self._storage.held
 
     async def put(self, pieces: Sequence[Any]) -> int:
         """Add the bytes of `pieces`, for which you took room; return how many they are.

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -20,6 +21,7 @@ MAX_DISK = 32 * MIB
 """What `bounded` in `served/uploading.py` has."""
 EACH_IN_MEMORY = 2 * MIB
 """What `bounded` has for each of them (256 KiB), a message beyond it, and what the server holds."""
+BLOCK = 4096
 PATIENCE = 30.0
 WITHOUT_END = 1 << 40
 
@@ -39,8 +41,30 @@ class Usage:
     """What the server's processes hold, in bytes."""
 
     files: int
-    """In files without a name."""
+    """In files without a name, in whole blocks: what the file system keeps for itself beside them
+    (extents, space set aside) is not of the body."""
     memory: int
+
+
+@contextlib.contextmanager
+def halted(server: RunningServer) -> Iterator[None]:
+    """Have the server's processes stand still, so that what they hold is of one moment."""
+    halting = list(processes(server))
+    try:
+        for process in halting:
+            os.kill(int(process.name), signal.SIGSTOP)
+        wait_until(lambda: all(stands_still(process) for process in halting))
+        yield
+    finally:
+        for process in halting:
+            os.kill(int(process.name), signal.SIGCONT)
+
+
+def stands_still(process: Path) -> bool:
+    try:
+        return all(status_of(thread)[0] == "T" for thread in (process / "task").iterdir())
+    except FileNotFoundError:  # a thread ended meanwhile
+        return False
 
 
 def usage(server: RunningServer) -> Usage:
@@ -54,7 +78,7 @@ def usage(server: RunningServer) -> Usage:
                 if str(descriptor.readlink()).endswith("(deleted)"):
                     status = descriptor.stat()
                     if status.st_ino != log:
-                        files += max(status.st_size, 512 * status.st_blocks)
+                        files += -(-status.st_size // BLOCK) * BLOCK
     return Usage(files, memory)
 
 
@@ -62,9 +86,13 @@ def processes(server: RunningServer) -> Iterator[Path]:
     """Those of the session that the server began: granian starts others to do the work."""
     for process in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):
-            session = (process / "stat").read_text().rpartition(")")[2].split()[3]
-            if int(session) == server.process.pid:
+            if int(status_of(process)[3]) == server.process.pid:
                 yield process
+
+
+def status_of(process: Path) -> list[str]:
+    """What Linux says of a process or a thread, after its name: the state comes first."""
+    return (process / "stat").read_text().rpartition(")")[2].split()
 
 
 class Flooder:
@@ -101,7 +129,8 @@ def test_a_flood_of_uploads_that_nobody_reads_stays_within_its_bounds(
 
     def measure() -> None:
         while measuring:
-            samples.append(usage(server))
+            with halted(server):
+                samples.append(usage(server))
             time.sleep(0.01)
 
     def at_rest() -> bool:

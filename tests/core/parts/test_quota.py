@@ -17,7 +17,8 @@ from ..scripted import HUNG
 
 pytestmark = pytest.mark.anyio
 
-UNIT = 1000
+UNIT = 4096
+"""A block of the disk."""
 
 
 def fill(quota: DiskQuota, held: int = 0) -> int:
@@ -155,6 +156,21 @@ async def test_a_spool_takes_what_its_file_occupies_until_all_has_been_got() -> 
     assert await put(spool, 30 * UNIT)  # and now used again
     assert quota.used == 30 * UNIT
     await spool.aclose()
+    assert quota.used == 0
+
+
+async def test_a_spool_takes_whole_blocks_because_the_disk_gives_no_less() -> None:
+    quota = DiskQuota(4 * UNIT)
+    spool = Spool(quota)
+    for size, blocks in ((1, 1), (UNIT - 1, 1), (1, 2)):
+        assert await put(spool, size)
+        assert quota.used == blocks * UNIT
+    other = Spool(quota)
+    assert not await put(other, UNIT + 1)  # two blocks of the two that are free: none for the next
+    assert await put(other, UNIT)
+    assert quota.used == 3 * UNIT
+    for each in (spool, other):
+        await each.aclose()
     assert quota.used == 0
 
 
