@@ -29,7 +29,7 @@ async def answer(exchange: Exchange, status: int, *, read_on: bool) -> None:
 
 async def _read_on(exchange: Exchange) -> None:
     """Hypercorn does not end a response while its queue holds unread parts of the request."""
-    while exchange.reader is Reader.WATCHER_LATE:
+    while exchange.reader in (Reader.WATCHER_LATE, Reader.APP_INTERRUPTED):
         await exchange.get_watcher().wait_for_news()
     with contextlib.suppress(Exception):
         while (await exchange.server_receive()).get("type") != "http.disconnect":

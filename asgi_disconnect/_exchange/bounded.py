@@ -5,15 +5,13 @@ A quick request only notes its deadline.  The alarm is set when it is time to wa
 
 import math
 import time
-from collections.abc import Coroutine
 from typing import Any
 
-from .._guards.interruptible import InterruptibleReceive
-from .._types import App, Message, Receive, Scope, Send
+from .._types import App, Receive, Scope, Send
 from .deadline import PASSED
 from .http import HTTPExchange
 from .limits import Refused, check_declared
-from .reader import APP_READS
+from .reader import APP_READS, TABLE, Event
 
 
 class BoundedExchange(HTTPExchange):
@@ -53,19 +51,13 @@ class BoundedExchange(HTTPExchange):
             return False
         return True
 
-    # Not `async`, which would be a coroutine more.
-    def receive(  # pyright: ignore[reportIncompatibleMethodOverride]
-        self,
-    ) -> Coroutine[Any, Any, Message]:
-        """The app's `receive`, which may be waiting in the server's when the deadline passes."""
-        if self.deadline < math.inf and self._interruptible is None:
-            self.server_receive = self.guard.interruptible(self.server_receive, self.guard)
-        return super().receive()
-
-    @property
-    def _interruptible(self) -> InterruptibleReceive | None:
-        receive = self.server_receive
-        return receive if isinstance(receive, InterruptibleReceive) else None
+    def must_be_watched(self) -> bool:
+        """Whether the watcher has to read what the app asks for; if not, the app reads now."""
+        if HTTPExchange.must_be_watched(self):  # quicker than `super()`
+            return True
+        if self.deadline < math.inf:
+            self.server_receive = self.guard.interruptible(self.server_receive)
+        return False
 
     def due(self) -> None:
         """It is time to watch, and to look after the deadline."""
@@ -85,8 +77,9 @@ class BoundedExchange(HTTPExchange):
         if self.disconnect is not None:  # the client has left
             return
         app_reads = self.reader in APP_READS
-        if app_reads and self._interruptible is not None:  # no server would wake it
-            self._interruptible.interrupt()
+        if app_reads:  # no server would wake it
+            self.reader = TABLE[self.reader][Event.INTERRUPTED]
+            self.guard.interrupt_call()
         to_do = self.refuse(PASSED)
         if app_reads:
             self.departure.tell()

@@ -13,13 +13,12 @@ from anyio.lowlevel import checkpoint
 
 from .._departure.causes import Cause, Phase
 from .._departure.departure import Departure
-from .._guards.interruptible import was_interrupted
 from .._guards.protocol import Guard
 from .._options import Options
 from .._types import Message, Receive, Scope, Send
 from .limits import Refused
 from .read_ahead import ReadAhead
-from .reader import BETWEEN, GONE, IDLE, TABLE, WATCHER, WATCHER_READS, Event, Reader
+from .reader import APP_INTERRUPTED, BETWEEN, IDLE, TABLE, WATCHER, WATCHER_READS, Event, Reader
 from .turns import is_time_for_a_turn
 
 _ASKED: Final = Event.ASKED
@@ -168,12 +167,12 @@ class Exchange:
 
     def end_read(self, error: BaseException | None = None) -> bool:
         """A call of the server's `receive` has ended; true if it did because we interrupted it."""
-        self.reader = TABLE[self.reader][_DONE]
+        before, self.reader = self.reader, TABLE[self.reader][_DONE]
         if self.reader is BETWEEN:
             self.guard.call_soon(self._watch_unless_app_has_asked)
         if self.watcher is not None:
             self.watcher.wake_waiters()
-        return self.reader is GONE and was_interrupted(self.server_receive, error)
+        return before is APP_INTERRUPTED and self.guard.end_interruption(error)
 
     def _watch_unless_app_has_asked(self) -> None:
         if self.reader is BETWEEN:

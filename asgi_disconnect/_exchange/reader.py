@@ -40,7 +40,9 @@ class Reader(enum.IntEnum):
     """The watcher, for the last time: the client has left, but this call does not know yet."""
     FAILED = 9
     """Nobody: the server's `receive` raised under the watcher."""
-    GONE = 10
+    APP_INTERRUPTED = 10
+    """The app, by a call of its own that is about to end: the deadline has passed."""
+    GONE = 11
     """Nobody: the client has left, and nothing more will come."""
 
 
@@ -68,6 +70,8 @@ class Event(enum.IntEnum):
     """The client has left: the server's `receive` or `send` says so, or we have refused it."""
     CLOSE = 9
     """The exchange is over: from here on there is no watcher."""
+    INTERRUPTED = 10
+    """The deadline has passed, and the app's own call was made to end."""
 
 
 IDLE: Final = Reader.IDLE
@@ -75,6 +79,7 @@ HELD: Final = Reader.HELD
 BETWEEN: Final = Reader.BETWEEN
 WATCHER: Final = Reader.WATCHER
 FAILED: Final = Reader.FAILED
+APP_INTERRUPTED: Final = Reader.APP_INTERRUPTED
 GONE: Final = Reader.GONE
 
 APP_READS: Final = frozenset({Reader.APP, Reader.APP_THEN_WATCHER})
@@ -96,12 +101,14 @@ TABLE: Final[dict[Reader, dict[Event, Reader]]] = {
         Event.CLOSE: Reader.IDLE,
     },
     Reader.APP: {
+        Event.INTERRUPTED: Reader.APP_INTERRUPTED,
         Event.DONE: Reader.IDLE,
         Event.DUE: Reader.APP_THEN_WATCHER,
         Event.DISCONNECT: Reader.GONE,
         Event.CLOSE: Reader.APP,
     },
     Reader.APP_THEN_WATCHER: {
+        Event.INTERRUPTED: Reader.APP_INTERRUPTED,
         Event.DONE: Reader.BETWEEN,
         Event.DUE: Reader.APP_THEN_WATCHER,
         Event.DISCONNECT: Reader.GONE,
@@ -151,6 +158,12 @@ TABLE: Final[dict[Reader, dict[Event, Reader]]] = {
         Event.DUE: Reader.FAILED,
         Event.DISCONNECT: Reader.GONE,
         Event.CLOSE: Reader.IDLE,
+    },
+    Reader.APP_INTERRUPTED: {
+        Event.DONE: Reader.GONE,
+        Event.DUE: Reader.APP_INTERRUPTED,
+        Event.DISCONNECT: Reader.APP_INTERRUPTED,
+        Event.CLOSE: Reader.APP_INTERRUPTED,
     },
     Reader.GONE: {
         Event.DONE: Reader.GONE,  # the server's `send` said so during the call

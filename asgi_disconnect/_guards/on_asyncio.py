@@ -12,7 +12,7 @@ import itertools
 import logging
 import math
 from collections.abc import Callable, Coroutine
-from typing import Any, ClassVar, Final
+from typing import Any, Final
 
 import anyio
 from anyio.lowlevel import checkpoint_if_cancelled
@@ -20,7 +20,7 @@ from anyio.lowlevel import checkpoint_if_cancelled
 from .._types import App, Scope
 from .children import Children
 from .clock import start_clock
-from .interruptible import InterruptibleOnAsyncio, InterruptibleReceive
+from .interruptible import InterruptsOnAsyncio
 from .protocol import Guarded, never
 
 logger: logging.Logger = logging.getLogger("asgi_disconnect")
@@ -32,7 +32,7 @@ _EAGER_CANCELLATIONS: Final = 20
 """How often we cancel an app that goes on after its time before we pause."""
 
 
-class AsyncioGuard:
+class AsyncioGuard(InterruptsOnAsyncio):
     """Runs one app, and the tasks beside it, on asyncio.
 
     The subclasses add what the guards differ in.  This is no `ABC`: each request makes one, and an
@@ -43,18 +43,13 @@ class AsyncioGuard:
         "_cancellations_before",
         "_children",
         "_ended",
-        "_own_cancellations",
         "loop",
-        "task",
     )
-
-    interruptible: ClassVar[type[InterruptibleReceive]] = InterruptibleOnAsyncio
 
     def __init__(self, task: "asyncio.Task[Any]", loop: asyncio.AbstractEventLoop) -> None:
         self.task = task
         self.loop = loop
         self._cancellations_before = task.cancelling()
-        # Our own calls of the task's `cancel()` that still need an `uncancel()`.
         self._own_cancellations = 0
         self._children: Children | None = None
         self._ended = False  # the app has
@@ -140,11 +135,6 @@ class AsyncioGuard:
         """Call `function` in `seconds`, if the app still runs; a second alarm is ignored."""
         if not self._ended:
             self._get_children().set_alarm(seconds, function)
-
-    def count_cancellations(self, task: "asyncio.Task[Any]", more: int) -> None:
-        """Count `more` pending cancellations of ours, if `task` is the app's."""
-        if task is self.task:
-            self._own_cancellations = max(0, self._own_cancellations + more)
 
     def call_threadsafe(self, function: Callable[[], object]) -> None:
         """Call `function` on the loop's thread, whatever thread this is."""

@@ -8,15 +8,15 @@ import contextlib
 import logging
 import math
 from collections.abc import Callable, Coroutine
-from typing import Any, ClassVar
+from typing import Any
 
 import anyio
 import trio
 from anyio.abc import TaskGroup
 from anyio.lowlevel import checkpoint
 
-from .._types import App, Scope
-from .interruptible import InterruptibleOnTrio, InterruptibleReceive
+from .._types import App, Receive, Scope
+from .interruptible import InterruptibleReceive
 from .protocol import Guarded, never
 
 logger: logging.Logger = logging.getLogger("asgi_disconnect")
@@ -32,13 +32,13 @@ class TrioGuard:
         "_finished",
         "_finishing_scopes",
         "_has_alarm",
+        "_interruptible",
         "_task_group",
         "_token",
     )
 
-    interruptible: ClassVar[type[InterruptibleReceive]] = InterruptibleOnTrio
-
     _task_group: TaskGroup
+    _interruptible: InterruptibleReceive
 
     def __init__(self) -> None:
         self._app_scope = anyio.CancelScope()
@@ -161,6 +161,21 @@ class TrioGuard:
         """Call `function` on the loop's thread, whatever thread this is."""
         with contextlib.suppress(trio.RunFinishedError):
             self._token.run_sync_soon(function)
+
+    def interruptible(self, receive: Receive) -> Receive:
+        """What to call instead of `receive`, at once and in this task."""
+        if isinstance(receive, InterruptibleReceive):
+            return receive
+        self._interruptible = InterruptibleReceive(receive)
+        return self._interruptible
+
+    def interrupt_call(self) -> None:
+        """End the call that waits."""
+        self._interruptible.interrupt()
+
+    def end_interruption(self, error: BaseException | None) -> bool:
+        """An interrupted call returns ``http.disconnect`` by itself."""
+        return False
 
     async def app_waits(self) -> None:
         """There is nothing to wait for."""

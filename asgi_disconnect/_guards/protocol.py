@@ -4,10 +4,9 @@ A guard knows nothing of messages or of how a body is kept; an exchange knows no
 """
 
 from collections.abc import Callable, Coroutine
-from typing import Any, ClassVar, Protocol
+from typing import Any, Protocol
 
-from .._types import App, Message, Scope
-from .interruptible import InterruptibleReceive
+from .._types import App, Message, Receive, Scope
 
 
 def never() -> bool:
@@ -42,9 +41,6 @@ class Guarded(Protocol):
 
 class Guard(Protocol):
     """Runs the app, and the tasks beside it, and cancels it when its exchange says so."""
-
-    interruptible: ClassVar[type[InterruptibleReceive]]
-    """Wraps a server's `receive`, so that the app's calls can be ended."""
 
     async def run(self, exchange: Guarded, app: App, scope: Scope, watch_after: float) -> Any:
         """Call `app` and return what it returns, or None if it was abandoned.
@@ -102,3 +98,17 @@ class Guard(Protocol):
 
     async def checkpoint(self) -> None:
         """Called by the app itself: deliver a cancellation that has not reached it yet."""
+
+    def interruptible(self, receive: Receive) -> Receive:
+        """What to call instead of `receive`, at once and in this task, so that we can end it."""
+        ...
+
+    def interrupt_call(self) -> None:
+        """End the call that waits."""
+
+    def end_interruption(self, error: BaseException | None) -> bool:
+        """That call has ended, with `error` if it raised.
+
+        True if it ended because of us.  Then treat it as if it had returned ``http.disconnect``.
+        """
+        ...

@@ -10,6 +10,7 @@ import anyio
 import pytest
 
 from asgi_disconnect import DisconnectMiddleware, current_disconnect
+from asgi_disconnect._exchange.bounded import BoundedExchange
 
 from ...backends import only_asyncio
 from ..scripted import DISCONNECT, HUNG, REQUEST, Server, http_scope, piece, ticks
@@ -79,6 +80,45 @@ def test_a_loop_that_is_dropped_with_requests_in_it(
     serving.clear()
     gc.collect()
     assert [record for record in caplog.records if "Exchange" in record.getMessage()] == []
+
+
+@pytest.mark.fast_guard  # anyio keeps tasks that are in a scope, as on the reference guard
+@pytest.mark.parametrize("reads_in", ["the app's task", "another task"])
+def test_a_loop_that_is_dropped_as_a_deadline_passes(
+    reads_in: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The app's `receive()` has been interrupted, and there is nobody left to tell."""
+    ends = list[str]()
+
+    async def read(receive: Any) -> None:
+        try:
+            await receive()
+        except BaseException as error:
+            ends.append(type(error).__name__)
+            raise
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        reads = read(receive)
+        await (asyncio.ensure_future(reads) if reads_in == "another task" else reads)
+
+    async def serve() -> None:
+        server, middleware = Server(), DisconnectMiddleware(app, deadline=0.02)
+        await middleware(http_scope(), server.receive, server.send)
+
+    def pass_deadline_and_stop(exchange: BoundedExchange) -> None:
+        pass_deadline(exchange)
+        asyncio.get_running_loop().stop()
+
+    pass_deadline = BoundedExchange.pass_deadline
+    monkeypatch.setattr(BoundedExchange, "pass_deadline", pass_deadline_and_stop)
+    loop = asyncio.new_event_loop()
+    serving = loop.create_task(serve())
+    loop.run_forever()
+    loop.close()
+    del loop, serving
+    with pytest.warns(RuntimeWarning, match="was never awaited"):  # what was to answer
+        gc.collect()
+    assert ends == ["GeneratorExit"]
 
 
 class Odd(BaseException):

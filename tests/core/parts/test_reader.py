@@ -4,7 +4,7 @@ import pytest
 
 from asgi_disconnect._exchange.reader import APP_READS, TABLE, WATCHER_READS, Event, Reader
 
-INSIDE = APP_READS | WATCHER_READS
+INSIDE = APP_READS | WATCHER_READS | {Reader.APP_INTERRUPTED}
 
 
 def test_every_state_can_be_reached() -> None:
@@ -60,12 +60,15 @@ def test_a_watcher_that_pauses_is_the_only_one_to_read_on() -> None:
 
 @pytest.mark.parametrize("state", Reader)
 def test_a_disconnect_can_come_at_any_time_and_is_final(state: Reader) -> None:
-    """A watcher that is in the server's `receive` is told of it when it comes out."""
+    """Who is in the server's `receive` then, and about to come out, is waited for."""
     after = Reader.WATCHER_LATE if state in WATCHER_READS else Reader.GONE
+    if state is Reader.APP_INTERRUPTED:
+        after = state
     assert TABLE[state][Event.DISCONNECT] is after
     assert set(TABLE[Reader.GONE].values()) == {Reader.GONE}
-    for event, later in TABLE[Reader.WATCHER_LATE].items():
-        assert later is (Reader.GONE if event is Event.DONE else Reader.WATCHER_LATE)
+    for late in (Reader.WATCHER_LATE, Reader.APP_INTERRUPTED):
+        for event, later in TABLE[late].items():
+            assert later is (Reader.GONE if event is Event.DONE else late)
 
 
 @pytest.mark.parametrize("state", set(Reader) - {Reader.WATCHER_ENDS})
