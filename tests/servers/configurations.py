@@ -43,7 +43,7 @@ class Configuration:
     tells_of_completion: bool = True
     """`receive()` returns a disconnect at the end of the response, though the client is there."""
     cancels_by_itself: tuple[str, ...] = ()
-    """Arguments that make it cancel the app one second after the client has left.  Without them it
+    """Arguments that make it cancel the app one second after the client has left.  By default it
     does so after ten seconds (daphne) or three (gunicorn); the others never do."""
     poll_tells: bool = False
     """A `receive()` cancelled after the body's end makes the next one return the disconnect."""
@@ -54,7 +54,8 @@ class Configuration:
     cuts_off: bool = True
     """A response that the app does not end is cut off; else its client hears nothing of that."""
     heeds_close: bool = True
-    """The connection is closed when the app's response says ``connection: close``."""
+    """The connection is closed when the app's response says ``connection: close``, and not only
+    when it has been idle for too long."""
     spec_version: str | None = "2.3"
     extensions: tuple[str, ...] | None = None
     state: bool = True
@@ -62,7 +63,8 @@ class Configuration:
     """What SIGTERM does to a running app: the server "waits" for it, or "cancels" it."""
     sigterm_overdue: str = "kills"
     """What becomes of an app that still runs when the time that `graceful` gives is over:
-    the server "cancels" it, "cancels and hangs" then, "kills" the process, or "waits" on."""
+    the server "cancels" it, "cancels and hangs" then, "kills" the process, or "waits" on.
+    "kills or cancels": two processes count the time, and the first to be done does its own."""
 
     @property
     def ways(self) -> tuple[str, ...]:
@@ -80,7 +82,12 @@ def _uvicorn(http: str, loop: str) -> tuple[str, ...]:
 
 
 def _hypercorn(worker_class: str) -> tuple[str, ...]:
-    return ("hypercorn", APP, "--bind", "127.0.0.1:{port}", "--worker-class", worker_class)
+    return (
+        *("hypercorn", APP, "--bind", "127.0.0.1:{port}", "--worker-class", worker_class),
+        # By default it cancels what still runs 3 s after SIGTERM: a stall may be that long.  Of an
+        # option given twice, the last wins.
+        *("--graceful-timeout", "30"),
+    )
 
 
 # It closes its listener before it cancels, and that waits for all connections since Python 3.12.
@@ -186,8 +193,13 @@ CONFIGURATIONS = (
         command=(
             *("gunicorn", APP, "--worker-class", "asgi", "--bind", "127.0.0.1:{port}"),
             "--no-control-socket",
+            # By default it cancels an app 3 s after its client has left, and closes a connection
+            # that is idle for 2 s: a stall may be that long.
+            *("--asgi-disconnect-grace-period", "60", "--keep-alive", "60"),
         ),
         graceful=("--graceful-timeout", "1"),
+        heeds_close=False,
+        sigterm_overdue="kills or cancels",  # the arbiter kills the worker, which itself cancels
         poll_tells=True,
         sees_past_pipelined=True,
         sees_past_pipelined_late=True,

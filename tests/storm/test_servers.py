@@ -27,6 +27,7 @@ pytestmark = pytest.mark.timeout(3600)
 
 CLIENTS = 12
 OPTIONS = {
+    "gunicorn": ("--asgi-disconnect-grace-period", "3"),  # for so long it keeps what has ended
     "hypercorn": ("--keep-alive", "1"),  # for so long a connection is kept whose client has left
     "uvicorn": ("--log-level", "warning"),
 }
