@@ -27,6 +27,14 @@ class Response:
     body: bytes
 
 
+def format_head(path: str, *, method: str = "POST", length: int = 0, expect: bool = False) -> bytes:
+    """A request without its body, whose length is `length`."""
+    lines = [f"{method} {path} HTTP/1.1", "host: localhost", f"content-length: {length}"]
+    if expect:
+        lines.append("expect: 100-continue")
+    return "\r\n".join([*lines, "", ""]).encode()
+
+
 class Http1Client:
     """One connection."""
 
@@ -47,14 +55,12 @@ class Http1Client:
         expect: bool = False,
     ) -> None:
         """Send a request, of whose body of `length` bytes `body` is the first piece."""
-        lines = [
-            f"{method} {path} HTTP/1.1",
-            "host: localhost",
-            f"content-length: {len(body) if length is None else length}",
-        ]
-        if expect:
-            lines.append("expect: 100-continue")
-        self.send("\r\n".join([*lines, "", ""]).encode() + body)
+        size = len(body) if length is None else length
+        self.send(format_head(path, method=method, length=size, expect=expect) + body)
+
+    def pipeline(self, *paths: str) -> None:
+        """Send requests without bodies, all at once: the server has all when it has the first."""
+        self.send(b"".join(map(format_head, paths)))
 
     def send(self, data: bytes) -> None:
         """Send more of the body."""
