@@ -289,14 +289,19 @@ def test_what_an_app_does_wrong_has_the_server_s_answer(
 ) -> None:
     if handler == "closes_and_pushes" and "hypercorn" in server.configuration.name:
         pytest.skip("it is answered if the client's reply has come by then, and raises if not")
-    ends = []
+    facts, ends = facts_of(server), []
+    answered = {"talks_nonsense": bool(facts.nonsense), "returns": facts.ends_with_app}
     for mode in ("bare", "guarded"):
         key = server.new_key()
         client = server.open_websocket(f"/{mode}/{handler}/{key}", accepted=False)
-        client.socket.settimeout(0.5)  # daphne leaves a client without an answer
+        if not answered.get(handler, True):
+            server.end(key)
+            server.watching_has_begun()  # what comes is there by now
+            client.socket.settimeout(0.5)
         try:
-            code = client.read_until_closed()
-        except TimeoutError:
+            accepted = client.status() < 300
+            code = client.read_until_closed() if accepted else None
+        except OSError:
             code = None
         client.close()
         ends.append((server.end(key), client.answer, code))

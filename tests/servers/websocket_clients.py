@@ -8,6 +8,7 @@ import contextlib
 import select
 import socket
 import time
+from collections.abc import Callable
 
 import h2.config
 import h2.connection
@@ -37,15 +38,21 @@ class OverHttp1:
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.status = 0
         self.body = b""
+        self._unsent = bytearray()
         protocol = ClientProtocol(parse_uri(f"ws://localhost{path}"), max_size=None)
         self.frames: FrameProtocol = protocol
         protocol.send_request(protocol.connect())
         self.write()
 
     def write(self) -> None:
-        for data in self.frames.data_to_send():
-            if data:  # an empty one asks for a half-close
-                self.socket.sendall(data)
+        """Send what is to be sent, or, after a `TimeoutError`, the rest of it."""
+        self._unsent += b"".join(self.frames.data_to_send())
+        while self._unsent:
+            del self._unsent[: self.socket.send(self._unsent)]
+
+    def can_go_on(self) -> bool:
+        """Whether `write`, which has timed out, could send more now."""
+        return bool(select.select([], [self.socket], [], 0)[1])
 
     def hear(self) -> None:
         data = self.socket.recv(65536)
@@ -71,6 +78,7 @@ class OverHttp2:
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.status = 0
         self.body = b""
+        self._unsent = bytearray()
         self.frames = FrameProtocol(CLIENT, max_size=None)
         self._h2 = h2.connection.H2Connection(h2.config.H2Configuration(client_side=True))
         self._h2.initiate_connection()
@@ -95,15 +103,20 @@ class OverHttp2:
             self.socket.sendall(self._h2.data_to_send())
 
     def write(self) -> None:
-        for data in self.frames.data_to_send():
-            while data:
-                room = min(self._h2.local_flow_control_window(self.stream), 16384)
-                if room:
-                    self._h2.send_data(self.stream, data[:room])
-                    data = data[room:]
-                    self._flush_h2()
-                else:
-                    self.hear()
+        """Send what is to be sent, or, after a `TimeoutError`, the rest of it."""
+        self._unsent += b"".join(self.frames.data_to_send())
+        while self._unsent:
+            room = min(self._h2.local_flow_control_window(self.stream), 16384)
+            if room:
+                self._h2.send_data(self.stream, bytes(self._unsent[:room]))
+                del self._unsent[:room]
+                self._flush_h2()
+            else:
+                self.hear()
+
+    def can_go_on(self) -> bool:
+        """Whether `write`, which has timed out, could send more now: it waits for the window."""
+        return bool(select.select([self.socket], [], [], 0)[0])
 
     def hear(self) -> None:
         data = self.socket.recv(65536)
@@ -163,25 +176,37 @@ class WebSocketClient:
             self._hear()
         return self._carrier.body[:size]
 
-    def flood(self, size: int, *, patience: float, piece: int = 65536) -> int:
+    def flood(
+        self, size: int, *, ask: Callable[[], None], patience: float = 1, piece: int = 65536
+    ) -> int:
         """Send numbered messages, `size` bytes in all, until the server takes no more.
 
-        Returns the bytes that it has taken; it takes no more if it takes nothing for `patience`
-        seconds.  The connection is good for nothing else then.
+        Returns the bytes that it has taken.  It takes no more if it takes nothing for `patience`
+        seconds, and still nothing when it has answered somebody else, for which `ask` waits: a
+        server that stands still for a moment holds nobody back.  The connection is good for nothing
+        else then.
         """
         self.status()
+        usual = self.socket.gettimeout()
         self.socket.settimeout(patience)
-        frames = self._carrier.frames
         sent = number = 0
         while sent < size:
-            frames.send_binary(number.to_bytes(4) + bytes(piece - 4))
-            try:
-                self._carrier.write()
-            except TimeoutError:
-                break
+            self._carrier.frames.send_binary(number.to_bytes(4) + bytes(piece - 4))
+            while not self._has_written():
+                ask()
+                if not self._carrier.can_go_on():
+                    return sent
             sent += piece
             number += 1
+        self.socket.settimeout(usual)
         return sent
+
+    def _has_written(self) -> bool:
+        try:
+            self._carrier.write()
+        except TimeoutError:
+            return False
+        return True
 
     def send(self, data: str | bytes) -> None:
         """Send a text, or bytes."""
@@ -199,6 +224,19 @@ class WebSocketClient:
             self._hear()
         frame = self._unread.pop(0)
         return bytes(frame.data) if frame.opcode is Opcode.BINARY else bytes(frame.data).decode()
+
+    def send_close(self) -> None:
+        """Send a close frame, and stay."""
+        self.status()
+        self._carrier.frames.send_close(CODE, REASON)
+        self._carrier.write()
+
+    def read_close(self) -> int | None:
+        """The server's close code, once its close frame has come; None if it goes without one."""
+        with contextlib.suppress(ConnectionError):
+            while self.close_code is None:
+                self._hear()
+        return self.close_code
 
     def read_until_closed(self) -> int | None:
         """The server's close code, once it has closed the WebSocket; None if it said none."""
@@ -242,9 +280,7 @@ class WebSocketClient:
         RST_STREAM of the stream alone.
         """
         if way == "close":
-            self.status()
-            self._carrier.frames.send_close(CODE, REASON)
-            self._carrier.write()
+            self.send_close()
             self.socket.settimeout(PATIENCE)
             patient_until = time.monotonic() + PATIENCE
             with contextlib.suppress(OSError):
