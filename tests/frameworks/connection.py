@@ -174,6 +174,9 @@ class Connection(Changing):
     async def has_completed(self) -> None:
         await self.soon(lambda: self.complete, "the response's end")
 
+    async def is_complete_or_over(self) -> None:
+        await self.soon(lambda: self.complete or self.over, "the response's end, or the app's")
+
     async def is_listened_to(self) -> None:
         await self.soon(lambda: self.waits, "a receive() that waits for more")
 

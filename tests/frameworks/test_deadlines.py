@@ -15,6 +15,8 @@ from .test_every_framework import check_cleanup, settings
 pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("silence"), left_to_be_collected]
 
 DEADLINE = 0.05
+ATTEMPTS = 5
+"""In one of so many, the app gets to the point before the deadline passes."""
 
 
 def where(condition: Callable[[Framework], bool]) -> Any:
@@ -47,11 +49,14 @@ def answered_504(connection: Connection) -> bool:
 async def test_a_handler_is_stopped_and_its_finally_runs(
     framework: Framework, anyio_backend: str, manner: str, watch_after: float
 ) -> None:
-    journal = Journal()
-    connection = Connection("GET", "/slow", manner=manner)
-    app = framework.wrapped(journal, deadline=DEADLINE, watch_after=watch_after)
-    async with serving(app, connection):
-        await connection.has_ended()
+    for _ in range(ATTEMPTS):
+        journal = Journal()
+        connection = Connection("GET", "/slow", manner=manner)
+        app = framework.wrapped(journal, deadline=DEADLINE, watch_after=watch_after)
+        async with serving(app, connection):
+            await connection.has_ended()
+        if journal.notes:
+            break
     assert answered_504(connection)
     assert connection.most_receiving <= 1
     check_cleanup(anyio_backend, journal, in_task_group=framework.task_group)
@@ -67,11 +72,15 @@ async def test_a_body_that_does_not_arrive_is_answered(framework: Framework, man
 
 
 async def test_a_stream_is_cut_off(framework: Framework, manner: str) -> None:
-    journal = Journal()
-    connection = Connection("GET", "/stream", manner=manner)
-    async with serving(framework.wrapped(journal, deadline=DEADLINE), connection):
-        await connection.has_ended()
-        await journal.noted("finally")
+    for _ in range(ATTEMPTS):
+        journal = Journal()
+        connection = Connection("GET", "/stream", manner=manner)
+        async with serving(framework.wrapped(journal, deadline=DEADLINE), connection):
+            await connection.has_ended()
+            if connection.body != b"tick":
+                continue
+            await journal.noted("finally")
+        break
     assert connection.status == 200
     assert connection.body == b"tick"
     assert not connection.complete
@@ -79,16 +88,20 @@ async def test_a_stream_is_cut_off(framework: Framework, manner: str) -> None:
 
 @where(lambda framework: framework.background)
 async def test_background_work_is_not_touched(framework: Framework, manner: str) -> None:
-    journal = Journal()
-    journal.allow("respond")
-    connection = Connection("GET", "/background", manner=manner)
-    async with serving(framework.wrapped(journal, deadline=DEADLINE), connection):
-        await connection.has_completed()
-        await journal.noted("background started")
-        await anyio.sleep(2 * DEADLINE)
-        journal.allow("finish")
-        await journal.noted("background finished")
-        await connection.has_ended()
+    for _ in range(ATTEMPTS):
+        journal = Journal()
+        journal.allow("respond")
+        connection = Connection("GET", "/background", manner=manner)
+        async with serving(framework.wrapped(journal, deadline=DEADLINE), connection):
+            await connection.is_complete_or_over()
+            if connection.status == 504 or not connection.complete:
+                continue
+            await journal.noted("background started")
+            await anyio.sleep(2 * DEADLINE)
+            journal.allow("finish")
+            await journal.noted("background finished")
+            await connection.has_ended()
+        break
     assert connection.body == b"done"
 
 

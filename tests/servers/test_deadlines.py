@@ -11,6 +11,9 @@ DEADLINE = 0.25
 HUNG = 5.0
 """Seconds: only what hangs takes so long."""
 
+ATTEMPTS = 5
+"""In one of so many, the server is quick enough to get to the point before the deadline passes."""
+
 CANCELLED = ["working", "cancelled", "cleaned up", "returned"]
 
 
@@ -18,7 +21,7 @@ def the_connection_is_usable_or_closed(server: RunningServer, client: object) ->
     """As HTTP wants it: on HTTP/1 our answer says ``connection: close``."""
     if server.configuration.http2 or not server.configuration.heeds_close:
         key = server.new_key()
-        client.request(f"/deadline/quick/{key}")  # type: ignore[attr-defined]
+        client.request(f"/long-deadline/quick/{key}")  # type: ignore[attr-defined]
         assert client.response().status == 200  # type: ignore[attr-defined]
     else:
         assert client.read_until_closed() == b""  # type: ignore[attr-defined]
@@ -58,9 +61,12 @@ def test_an_app_that_listens_is_told(server: RunningServer) -> None:
 def test_a_stream_is_cut_off(server: RunningServer) -> None:
     """Servers have a right to log that: a response that is incomplete is no response."""
     server.expect_complaints()
-    key, client = server.new_key(), server.connect()
-    client.request(f"/deadline/stream/{key}")
-    assert client.begin_response(5) == b"first"
+    for _ in range(ATTEMPTS):
+        key, client = server.new_key(), server.connect()
+        client.request(f"/deadline/stream/{key}")
+        if (begun := client.begin_response(5)) == b"first":
+            break
+    assert begun == b"first"
     assert server.end(key) == ["called", "read 0", *CANCELLED]
     if server.configuration.cuts_off:
         with pytest.raises((http.client.IncompleteRead, ConnectionError)):
@@ -70,6 +76,7 @@ def test_a_stream_is_cut_off(server: RunningServer) -> None:
 def test_a_thread_does_not_hold_the_answer_up(server: RunningServer) -> None:
     key, client = server.new_key(), server.connect()
     client.request(f"/deadline/thread/{key}")
+    server.wait(key, "working")  # it is told on another socket than the answer
     assert client.response().status == 504
     assert server.story(key) == ["called", "working"]
     server.open_gate(key)
@@ -77,9 +84,13 @@ def test_a_thread_does_not_hold_the_answer_up(server: RunningServer) -> None:
 
 
 def test_background_work_goes_on(server: RunningServer) -> None:
-    first, second, client = server.new_key(), server.new_key(), server.connect()
-    client.request(f"/deadline/background/{first}", body=b"hello")
-    assert client.response().body == b"done"
+    second = server.new_key()
+    for _ in range(ATTEMPTS):
+        first, client = server.new_key(), server.connect()
+        client.request(f"/deadline/background/{first}", body=b"hello")
+        if (response := client.response()).status == 200:
+            break
+    assert response.body == b"done"
     server.wait(first, "working")
     other = server.connect()  # whose deadline passes later
     other.request(f"/deadline/unread/{second}")
@@ -94,6 +105,6 @@ def test_one_that_is_in_time_is_left_alone(server: RunningServer) -> None:
     for _ in range(3):
         key = server.new_key()
         server.open_gate(key)
-        client.request(f"/deadline/slow/{key}", body=b"hello")
+        client.request(f"/long-deadline/slow/{key}", body=b"hello")
         assert client.response().body == b"done"
         assert server.end(key)[-2:] == ["finished", "returned"]

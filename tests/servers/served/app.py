@@ -474,6 +474,7 @@ MODES = {
     "guarded": guarded,
     "impatient": DisconnectMiddleware(handlers, grace=0.05),
     "deadline": DisconnectMiddleware(handlers, deadline=0.25),
+    "long-deadline": DisconnectMiddleware(handlers, deadline=30),
 }
 
 
