@@ -542,17 +542,14 @@ async def test_background_work_after_an_abandoned_stream_outlasts_its_grace_if_i
         yield "word"
         await anyio.sleep_forever()
 
-    async def bill() -> None:
-        journal.note("background started")
-        await anyio.sleep(0.1)  # longer than `grace`
-        journal.note("background finished")
-
     async def work() -> None:
+        journal.note("background started")
         if critical:
             async with current_disconnect().critical():
-                await bill()
+                await anyio.sleep(0.1)  # longer than `grace`
         else:
-            await bill()
+            await anyio.sleep_forever()
+        journal.note("background finished")
 
     async def endpoint(request: Request) -> Response:
         return StreamingResponse(words(), background=BackgroundTask(work))
