@@ -1,15 +1,20 @@
 """Large bodies on their way to a server: none of whose megabytes is like another."""
 
+import contextlib
 import dataclasses
 import hashlib
 import random
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 
 from ..servers.configurations import Configuration
 from ..servers.http1 import Http1Client
 from ..servers.running import RunningServer
 
 MIB = 1 << 20
+PATIENCE = 30.0
+"""Seconds: long enough that only what hangs reaches it."""
+
 _BLOCK = random.Random(0).randbytes(MIB)
 
 
@@ -33,6 +38,16 @@ def digest(size: int) -> bytes:
     for piece in pieces(size):
         whole.update(piece)
     return whole.hexdigest().encode()
+
+
+def wait_until(
+    condition: Callable[[], object], or_say: Callable[[], object] = lambda: None
+) -> None:
+    """Look again and again: the server runs in a process of its own."""
+    deadline = time.monotonic() + PATIENCE
+    while not condition():
+        assert time.monotonic() < deadline, or_say()
+        time.sleep(0.05)
 
 
 class Upload:
@@ -73,6 +88,11 @@ class Upload:
             left -= len(piece)
         if self._chunked:
             self.client.send(b"0\r\n\r\n")
+
+    def send_until_refused(self, size: int) -> None:
+        """Send the first `size` bytes, or as much as the server takes before it has closed."""
+        with contextlib.suppress(ConnectionError):
+            self.send(size)
 
     def _send(self, piece: bytes) -> None:
         if self._chunked:

@@ -9,12 +9,13 @@ import pytest
 
 from ..servers.configurations import CONFIGURATIONS, Configuration
 from ..servers.running import RunningServer
-from .sending import MIB, Upload
+from .sending import MIB, Upload, wait_until
 
 UPLOADS = 2000
 AT_ONCE = 16
 SPOOL_THREADS = 8
 """Which wait a while for more to do."""
+REMAINS = ("temporary files", "descriptors", "sockets", "threads")
 
 ON = [each for each in CONFIGURATIONS if each.name in ("uvicorn-httptools", "hypercorn-trio")]
 
@@ -37,6 +38,7 @@ def remains(server: RunningServer) -> tuple[int, int, int, int]:
 
 
 def test_a_storm_of_uploads_cut_off_leaves_nothing(server: RunningServer) -> None:
+    wait_until(lambda: remains(server)[0] == 0)  # the warm-up's may be closed a little later
     before = remains(server)
     keys: list[str] = []
     lock = threading.Lock()
@@ -64,8 +66,11 @@ def test_a_storm_of_uploads_cut_off_leaves_nothing(server: RunningServer) -> Non
         # One whose client had left before its head was complete was never called.
         if server.story(key):
             server.end(key, timeout=20)
-    after = remains(server)
-    assert after[0] == before[0] == 0, "temporary files"
-    assert after[1] <= before[1], "descriptors"
-    assert after[2] <= before[2] + 1, "sockets"
-    assert after[3] <= before[3] + SPOOL_THREADS, "threads"
+    bounds = (0, before[1], before[2] + 1, before[3] + SPOOL_THREADS)
+
+    def excess() -> dict[str, int]:
+        found = zip(REMAINS, remains(server), bounds, strict=True)
+        return {kind: count - most for kind, count, most in found if count > most}
+
+    # One that has had no story yet may still be called.
+    wait_until(lambda: not excess(), or_say=excess)
