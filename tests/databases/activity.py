@@ -4,8 +4,8 @@ A query's end is not an event that anybody could be told of: it is a row that is
 """
 
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
 import anyio
@@ -42,6 +42,15 @@ class Activity:
         """How many rows `mark` has left in the table."""
         return int(self.rows(f"select count(*) from entries where mark = '{mark}'")[0][0])
 
+    @contextmanager
+    def holding_back(self) -> Iterator[str]:
+        """A statement that runs until the end of this block, in any connection but this one."""
+        self.rows("select pg_advisory_lock(7)")
+        try:
+            yield "select pg_advisory_xact_lock(7)"
+        finally:
+            self.rows("select pg_advisory_unlock(7)")
+
     async def wait_until_running(self, mark: str) -> None:
         await self._wait_for(f"{mark} to run", lambda: self.running(mark) > 0, 10)
 
@@ -65,8 +74,12 @@ class Activity:
 
     async def _wait_for(self, what: str, condition: Any, seconds: float) -> None:
         deadline = time.monotonic() + seconds
-        while not condition():
-            assert time.monotonic() < deadline, (
+        while True:
+            # Read before the look, so that a stall during one is followed by another.
+            now = time.monotonic()
+            if condition():
+                return
+            assert now < deadline, (
                 f"waited {seconds} s for {what}",
                 self.rows("select pid, state, query from pg_stat_activity where state <> ''"),
             )

@@ -130,17 +130,27 @@ async def test_a_query_of_a_client_that_stays_is_answered(
 
 
 async def test_a_critical_transaction_commits(transaction: Transaction, activity: Activity) -> None:
+    known = anyio.Event()
+
+    async def know() -> None:
+        known.set()
+
     def endpoint() -> None:
         disconnect = current_disconnect()
+        disconnect.add_callback(know)
         with disconnect.critical(), transaction() as execute:
             execute(INSERT.format("whole"))
-            execute("select pg_sleep(0.2) /* working */")
+            execute(f"{statement} /* working */")
             assert disconnect.is_set()
             execute(INSERT.format("whole"))
 
     async with exchange(endpoint) as server:
-        await activity.wait_until_running("working")
-        server.leave()
+        with activity.holding_back() as statement:
+            await activity.wait_until_running("working")
+            server.leave()
+            with anyio.fail_after(HUNG):
+                await known.wait()
+            await anyio.sleep(0.25)  # long enough to interrupt what is not critical
     assert activity.entries("whole") == 2
 
 
