@@ -3,6 +3,7 @@
 import io
 import json
 import logging
+import re
 from typing import Any
 
 import pytest
@@ -13,6 +14,8 @@ from asgi_disconnect.instrumentation.logging import LoggingHook
 from .exchanges import answers, fails, pushes, serve, serve_websocket, streams, works
 
 pytestmark = pytest.mark.anyio
+
+SECONDS = r"\d+\.\d+ s"
 
 
 class Json(logging.Formatter):
@@ -42,8 +45,11 @@ async def lines_of(app: Any, formatter: str, level: int = logging.INFO, **scope:
 
 async def test_each_premature_disconnect_is_one_line() -> None:
     (line,) = await lines_of(works, "%(levelname)s %(message)s", path="/orders/42")
-    assert line.startswith("INFO GET /orders/42: the client left while processing, 0.")
-    assert "after the start; cancelled, 0." in line
+    assert re.fullmatch(
+        rf"INFO GET /orders/42: the client left while processing, {SECONDS} after the start;"
+        rf" cancelled, {SECONDS} later",
+        line,
+    )
 
 
 async def test_a_response_that_has_begun_is_in_the_line() -> None:
@@ -55,7 +61,8 @@ async def test_a_deadline_is_in_the_line() -> None:
     (line,) = await lines_of(
         works, "%(disconnect_cause)s %(disconnect_status)s %(message)s", leaves=False, deadline=0.01
     )
-    assert line.startswith("deadline 504 GET /: the deadline passed while processing, 0.0")
+    expected = rf"deadline 504 GET /: the deadline passed while processing, {SECONDS} after"
+    assert re.match(expected, line)
 
 
 async def test_a_completed_exchange_is_not_logged() -> None:
@@ -100,7 +107,7 @@ async def test_the_query_is_not_logged() -> None:
 
 async def test_an_error_is_a_warning_with_its_traceback() -> None:
     first, *traceback = await lines_of(fails(ValueError("the bug")), "%(levelname)s %(message)s")
-    assert first.startswith("WARNING GET /: the client left while responding, 0.")
+    assert re.match(rf"WARNING GET /: the client left while responding, {SECONDS} ", first)
     assert first.endswith(" s later, with ValueError")
     assert traceback[0] == "Traceback (most recent call last):"
     assert traceback[-1] == "ValueError: the bug"
@@ -169,10 +176,11 @@ async def test_a_websocket_is_logged_with_its_close_code() -> None:
     await serve_websocket(pushes, hook, path="/prices/ACME")
     fields = json.loads(stream.getvalue())
     message = fields.pop("message")
-    assert message.startswith(
-        "WebSocket /prices/ACME: the client left with code 1001 while connected, 0."
+    assert re.fullmatch(
+        rf"WebSocket /prices/ACME: the client left with code 1001 while connected, {SECONDS}"
+        rf" after the start; cancelled, {SECONDS} later",
+        message,
     )
-    assert "; cancelled, 0." in message
     assert 0 <= fields.pop("disconnect_seconds_to_end") < 5
     assert 0 <= fields.pop("disconnect_seconds_since_start") < 5
     assert fields == {

@@ -343,6 +343,8 @@ async def test_without_an_error_of_the_apps_the_report_has_none(ends: str) -> No
                         await anyio.sleep(0.02)
                     await anyio.sleep_forever()
 
-    report = await report_of(server, app, cleanup_timeout=0.01)
+    # What has ended well is not to be late on a busy machine.
+    options = {"cleanup_timeout": 0.01} if ends == "overran" else {}
+    report = await report_of(server, app, **options)
     assert report.outcome == ends
     assert report.exception is None
