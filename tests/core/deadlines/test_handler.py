@@ -2,6 +2,7 @@
 
 import math
 import threading
+import time
 from typing import Any
 
 import anyio
@@ -22,7 +23,10 @@ async def test_a_handler_hears_of_it_in_every_way() -> None:
     async def app(scope: Any, receive: Any, send: Any) -> None:
         disconnect = current_disconnect()
         assert disconnect.cause is None
-        assert 0 < disconnect.remaining() <= SOON
+        # A machine that is busy with other things may hold the app up for so long.
+        in_time = disconnect.remaining() > 0
+        assert in_time or time.monotonic() - began >= SOON
+        assert disconnect.remaining() <= SOON
 
         def callback() -> None:
             calls.append(disconnect.cause)
@@ -43,6 +47,7 @@ async def test_a_handler_hears_of_it_in_every_way() -> None:
             await called.wait()
         await anyio.sleep_forever()
 
+    began = time.monotonic()
     await run(server, app)
     assert calls == ["deadline", "deadline"]
 
