@@ -27,6 +27,7 @@ BACK_FORWARD_CACHE = "--disable-back-forward-cache"
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Any]:
     playwright = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
+    playwright.expect.set_options(timeout=30_000)
     if CHROMIUM is None:
         pytest.skip("there is no Chromium on the path")
     with playwright.sync_playwright() as started:

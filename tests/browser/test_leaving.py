@@ -83,7 +83,7 @@ def test_a_handler_is_stopped_and_cleans_up_when_its_visitor_leaves(
     page = start(visitor, url, observer, job)
     leave(page, url)
     # It passes through "cleaning up", where it would stay if its cleanup were cut off.
-    expect(latest(observer)).to_have_attribute("data-state", "cleaned up", timeout=5_000)
+    expect(latest(observer)).to_have_attribute("data-state", "cleaned up")
     expect(latest(observer).locator(".state")).to_have_text("cancelled, cleaned up")
 
 

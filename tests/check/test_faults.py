@@ -84,7 +84,7 @@ def test_a_thread_that_ends_within_the_patience_is_named_too() -> None:
 
 
 def test_what_blocks_the_event_loop_is_named() -> None:
-    status, said, _ = on_uvicorn("faulty:app", "--path", "/blocks")
+    status, said, _ = on_uvicorn("faulty:app", "--path", "/blocks", patience="3")
     assert status == 1
     assert "blocks the event loop in blocks (faulty.py:" in said
 

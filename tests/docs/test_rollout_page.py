@@ -5,6 +5,7 @@ import logging
 import re
 import threading
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import anyio
@@ -14,7 +15,7 @@ from asgi_disconnect import DisconnectMiddleware, current_disconnect
 
 from .conftest import Paste
 from .pages import ROOT
-from .visiting import visit
+from .visiting import at_work, visit
 
 pytestmark = pytest.mark.anyio
 
@@ -27,11 +28,12 @@ def anyio_backend() -> str:
 
 
 class Step:
-    """One block of the page, around an app that works for a while and notes whether it ended."""
+    """One block of the page, around an app that works until it may end, and notes that it has."""
 
     def __init__(self, paste: Paste, code: str) -> None:
         (self.names,) = (names for block, names in paste(PAGE) if code in block.code)
         self.finished: list[str] = []
+        self._may_end = anyio.Event()
         self._replace_app(self.names["app"])
 
     def _replace_app(self, middleware: Any) -> None:
@@ -40,13 +42,23 @@ class Step:
         middleware.app = self.works
 
     async def works(self, scope: Any, receive: Any, send: Any) -> None:
-        await anyio.sleep(0.1)
+        await self._may_end.wait()
         self.finished.append(scope["path"])
 
     async def is_finished(self, path: str) -> bool:
         """Whether a request to it is finished, though its client leaves."""
         self.finished.clear()
-        await visit(self.names["app"], path)
+        self._may_end, leaves = anyio.Event(), anyio.Event()
+
+        async def leave() -> None:
+            await at_work()
+            leaves.set()
+
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(partial(visit, self.names["app"], path, leave_when=leave))
+            await leaves.wait()
+            await anyio.wait_all_tasks_blocked()
+            self._may_end.set()
         return bool(self.finished)
 
 

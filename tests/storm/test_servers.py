@@ -183,7 +183,11 @@ def remains_when_quiet(
     least = None
     while True:
         now = time.monotonic()
-        remains = ask(client, "remains")
+        try:
+            remains = ask(client, "remains")
+        except ConnectionError:  # hypercorn closes a connection that is idle for a second
+            client = server.connect()
+            remains = ask(client, "remains")
         if server.configuration.send_waits_when_gone:  # what is in `send` then is not ours
             sending = [key for key in remains["running, completed"] if key not in left]
             remains |= {"tasks": 0, "files": 0, "running, completed": sending}

@@ -51,14 +51,11 @@ async def events(scope: Scope, receive: Receive, send: Send) -> None:
     """The board, as server-sent events: one for each change, until the page leaves."""
     await start(send, 200, b"text/event-stream")
     while True:
+        change = board.change
         data = f"data: {json.dumps(board.snapshot())}\n\n".encode()
-        change = asyncio.ensure_future(board.change())
-        try:
-            await send({"type": "http.response.body", "body": data, "more_body": True})
-            await asyncio.sleep(REFRESH)
-            await change
-        finally:
-            change.cancel()
+        await send({"type": "http.response.body", "body": data, "more_body": True})
+        await asyncio.sleep(REFRESH)
+        await change.wait()
 
 
 async def page(scope: Scope, receive: Receive, send: Send) -> None:

@@ -108,9 +108,10 @@ class Board:
             "handlers": [asdict(entry) for entry in reversed(self._entries)],
         }
 
-    async def change(self) -> None:
-        """Return when something has happened."""
-        await self._changed.wait()
+    @property
+    def change(self) -> asyncio.Event:
+        """Set when something happens next: ask for it before you look, so that you miss nothing."""
+        return self._changed
 
     def _tell(self) -> None:
         self._changed.set()

@@ -27,7 +27,7 @@ async def app(scope, receive, send):
     try:
         await asyncio.sleep(pause)
     finally:
-        await asyncio.sleep(0.05)
+        await asyncio.sleep(min(pause, 0.05))
     headers = [(b"x-names", b",".join(sorted(name for name, _ in scope["headers"])))]
     await send({"type": "http.response.start", "status": 200, "headers": headers})
     await send({"type": "http.response.body", "body": b"piece", "more_body": True})

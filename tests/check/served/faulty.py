@@ -79,7 +79,7 @@ def in_a_thread():
 @app.get("/blocks")
 async def blocks():
     await asyncio.sleep(0.3)
-    time.sleep(1.5)  # noqa: ASYNC251 - that is the fault
+    time.sleep(2.5)  # noqa: ASYNC251 - that is the fault
     await asyncio.sleep(10)
 
 
