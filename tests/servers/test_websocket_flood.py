@@ -42,6 +42,12 @@ def processes(server: RunningServer) -> Iterator[Path]:
                 yield process
 
 
+def most_in_the_kernel() -> int:
+    """The bytes that one TCP connection may have on its way."""
+    buffers = Path("/proc/sys/net/ipv4")
+    return sum(int((buffers / name).read_text().split()[2]) for name in ("tcp_rmem", "tcp_wmem"))
+
+
 def flood(server: RunningServer, mode: str, piece: int) -> tuple[int, int]:
     """What the server took of a flood, and by how much its memory grew, in bytes."""
     for _ in range(2):  # what is made once is not the flood's
@@ -73,7 +79,9 @@ def test_a_flood_costs_no_more_than_max_memory(
         server = start_server(configuration)
         taken[mode], grown[mode] = flood(server, mode, piece)
         server.stop(patience=0.1)
-    assert taken["guarded"] <= taken["bare"] + 10 * MB < FLOOD, taken
+    # How much is on its way, the kernel decides: it enlarges its buffers as it sees fit.
+    most = taken["bare"] + most_in_the_kernel() + MAX_MEMORY + 2 * MB
+    assert taken["guarded"] <= most < FLOOD, taken
     assert grown["guarded"] <= grown["bare"] + MAX_MEMORY + 2 * MB, grown
 
 
