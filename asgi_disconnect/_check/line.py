@@ -16,6 +16,7 @@ import signal
 import socket
 import threading
 from collections.abc import Callable
+from time import monotonic
 from typing import Any, Final, Protocol
 
 from .following import Followed
@@ -56,7 +57,8 @@ class Line:
 
     def tell(self, request: str, what: str, **more: Any) -> None:
         """Say what happened; sync, so that a task that is being cancelled can say it, too."""
-        line = json.dumps({"request": request, "what": what, **more}).encode() + b"\n"
+        told = {"request": request, "what": what, "when": monotonic(), **more}
+        line = json.dumps(told).encode() + b"\n"
         with self._lock:
             self._socket.sendall(line)
 

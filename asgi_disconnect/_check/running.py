@@ -105,8 +105,7 @@ class RunningServer:
             while line := await reader.readline():
                 told: dict[str, Any] = json.loads(line)
                 story = self.story(told.pop("request"))
-                what = told.pop("what")
-                story.times.setdefault(what, monotonic())
+                story.times.setdefault(told.pop("what"), told.pop("when"))
                 story.details.update(told)
                 self._news.set()
                 self._news = asyncio.Event()

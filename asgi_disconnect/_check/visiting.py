@@ -1,6 +1,7 @@
 """Clients that leave, and what becomes of the app then, for every kind of request.
 
-All times are taken in this process, by one clock.
+All times are of `time.monotonic()`, a clock that all processes of a machine share: those of the app
+are taken where it runs, so that a busy machine may tell of them late.
 """
 
 import asyncio
@@ -13,6 +14,9 @@ from typing import Any, Final
 from .findings import WHILE, Departure, Moment
 from .request import AT_ONCE, Stay
 from .running import RunningServer, Story
+
+CHANCES: Final = 3
+"""How often to visit if the response is complete by the time that we leave: we may be held up."""
 
 SOON_AFTER: Final = 0.3
 """Seconds that a report may take to arrive once the app has ended."""

@@ -2,15 +2,16 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, Coroutine
+import math
+from collections.abc import AsyncGenerator, Callable, Coroutine
 from dataclasses import replace
 from time import monotonic
 from typing import Any, Final
 
-from .findings import Departure
+from .findings import Departure, Moment
 from .request import AT_ONCE, Request, Stay, require_work
 from .running import CannotRun, RunningServer
-from .visiting import Visiting
+from .visiting import CHANCES, Visiting
 
 KEPT: Final = 8192
 """How many bytes of an answer to keep."""
@@ -83,7 +84,7 @@ class Visits(Visiting):
 
     async def leave_before_response(self, stay: Stay) -> Departure:
         """Leave while the app works on its response."""
-        return await self._outcome(await self._leave_early(stay), "before response")
+        return await self._abandon("before response", lambda: self._leave_early(stay))
 
     async def _leave_early(self, stay: Stay) -> str:
         async with self._connected() as (key, _, writer):
@@ -94,6 +95,9 @@ class Visits(Visiting):
 
     async def leave_during_response(self, stay: Stay) -> Departure:
         """Leave when the first of the response's body has arrived, or halfway through the wait."""
+        return await self._abandon("during response", lambda: self._leave_late(stay))
+
+    async def _leave_late(self, stay: Stay) -> str:
         async with self._connected() as (key, reader, writer):
             writer.write(self._request.data)
             with contextlib.suppress(TimeoutError, ConnectionError, EOFError):
@@ -102,7 +106,20 @@ class Visits(Visiting):
                 if stay.started is not None and stay.complete is not None:
                     lasts = min(lasts, (stay.complete - stay.started) / 2)
                 await asyncio.wait_for(reader.read(1), lasts)
-        return await self._outcome(key, "during response")
+        return key
+
+    async def _abandon(
+        self, moment: Moment, leave: Callable[[], Coroutine[Any, Any, str]]
+    ) -> Departure:
+        """Leave before the response is complete."""
+        chances = CHANCES
+        while True:
+            key = await leave()
+            left = monotonic()
+            departure = await self._outcome(key, moment, left)
+            chances -= 1
+            if not chances or self._runs.story(key).times.get("complete", math.inf) >= left:
+                return departure
 
     async def let_deadline_pass(self, seconds: float) -> Departure:
         """Stay while a deadline passes; the mode sets the same one."""

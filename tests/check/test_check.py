@@ -1,10 +1,12 @@
 """`check` on real servers: a sound app passes on each, and what is wrong with another is named."""
 
+import contextlib
 import json
 import os
 import socket
 import sys
 import time
+from collections.abc import AsyncGenerator
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,8 @@ from typing import Any
 import pytest
 
 from asgi_disconnect._check import App, Request, Wanted, run
+from asgi_disconnect._check.request import Stay
+from asgi_disconnect._check.visits import Visits
 
 from ..interrupting import interrupt
 from .environment import INSTALLED, SERVED, check, environment
@@ -179,6 +183,33 @@ def test_a_server_that_is_not_installed(
     monkeypatch.setitem(sys.modules, "daphne", None)  # find_spec() says then that it is not there
     assert run(Wanted(servers=("daphne",), **WANTED)) == 2
     assert "python -m pip install --upgrade daphne" in capsys.readouterr().err
+
+
+@uvicorn
+def test_a_check_that_is_held_up_until_the_response_is_complete_visits_again(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As on a busy machine: nothing was abandoned then, so nothing is to be said of the app."""
+    leave_late, connected = Visits._leave_late, Visits._connected
+    visits: list[int] = []
+
+    async def count_visits(self: Visits, stay: Stay) -> str:
+        visits.append(id(self))
+        return await leave_late(self, stay)
+
+    @contextlib.asynccontextmanager
+    async def leave_too_late_once(self: Visits) -> AsyncGenerator[Any]:
+        async with connected(self) as connection:
+            yield connection
+            if visits.count(id(self)) == 1:
+                visits.append(id(self))
+                time.sleep(0.9)  # noqa: ASYNC251 - the response takes 0.6 s more
+
+    monkeypatch.setattr(Visits, "_leave_late", count_visits)
+    monkeypatch.setattr(Visits, "_connected", leave_too_late_once)
+    assert run(Wanted(servers=("uvicorn",), patience=3.0, **WANTED)) == 0
+    assert "With the middleware everything is as it should be." in capsys.readouterr().out
+    assert set(map(visits.count, visits)) == {3}  # in either half, once more
 
 
 @uvicorn
