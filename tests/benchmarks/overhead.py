@@ -45,7 +45,7 @@ HANDLERS: dict[str, tuple[Any, Any, int]] = {
 }
 """A handler, how its requests come, and how many of them are a batch."""
 
-QUICK = ("never suspends", "suspends once")
+QUICK = ("never suspends", "reads its request", "suspends once")
 """Those to which the limits apply."""
 
 
