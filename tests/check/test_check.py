@@ -191,25 +191,25 @@ def test_a_check_that_is_held_up_until_the_response_is_complete_visits_again(
 ) -> None:
     """As on a busy machine: nothing was abandoned then, so nothing is to be said of the app."""
     leave_late, connected = Visits._leave_late, Visits._connected
-    visits: list[int] = []
+    visits: list[Visits] = []
 
     async def count_visits(self: Visits, stay: Stay) -> str:
-        visits.append(id(self))
+        visits.append(self)
         return await leave_late(self, stay)
 
     @contextlib.asynccontextmanager
     async def leave_too_late_once(self: Visits) -> AsyncGenerator[Any]:
         async with connected(self) as connection:
             yield connection
-            if visits.count(id(self)) == 1:
-                visits.append(id(self))
+            if visits.count(self) == 1:
+                visits.append(self)
                 time.sleep(0.9)  # noqa: ASYNC251 - the response takes 0.6 s more
 
     monkeypatch.setattr(Visits, "_leave_late", count_visits)
     monkeypatch.setattr(Visits, "_connected", leave_too_late_once)
     assert run(Wanted(servers=("uvicorn",), patience=3.0, **WANTED)) == 0
     assert "With the middleware everything is as it should be." in capsys.readouterr().out
-    assert set(map(visits.count, visits)) == {3}  # in either half, once more
+    assert min(map(visits.count, visits)) >= 3  # once more in either half
 
 
 @uvicorn
